@@ -1,0 +1,189 @@
+//===- Tiles.h - Register tiles over any vector type ----------------------===//
+//
+// V describes one instruction set's vector: Vec, bytes, load, and what the
+// loop needs of zero, add8, add16, add64, and_, sad8, cnt8, shuffle, ... All
+// loops over P and KV are unrolled, so that the accumulators are registers.
+//
+//===----------------------------------------------------------------------===//
+#ifndef HWGQ_BENCHMARKS_TILES_H
+#define HWGQ_BENCHMARKS_TILES_H
+
+#include <stdint.h>
+#include <string.h>
+
+#define HWGQ_UNROLL _Pragma("GCC unroll 32")
+
+namespace hwgq::ceilings {
+namespace {
+
+/// Depth of the tiles, a multiple of all chunk lengths below.
+constexpr int tileDepth = 96;
+constexpr int tableDepth = 48;
+
+/// Popcounts of bytes are at most 8: 24 of them fit a byte.
+constexpr int popcountChunk = 24;
+/// Twelve lookups of at most 18 fit a byte.
+constexpr int tableChunk = 12;
+
+/// f32: V has fma(a, w, acc), broadcastF32, loadF32, storeF32.
+template <typename V, int P, int KV>
+void f32Tile(const void *aData, const void *wData, void *out) {
+  constexpr int lanes = V::bytes / 4;
+  auto *a = static_cast<const float *>(aData);
+  auto *w = static_cast<const float *>(wData);
+  typename V::Float acc[P][KV];
+  HWGQ_UNROLL for (int p = 0; p < P; ++p)
+      HWGQ_UNROLL for (int k = 0; k < KV; ++k) acc[p][k] =
+          V::broadcastF32(0.0f);
+#pragma GCC unroll 1
+  for (int d = 0; d < tileDepth; ++d, a += P, w += KV * lanes) {
+    typename V::Float wv[KV];
+    HWGQ_UNROLL for (int k = 0; k < KV; ++k) wv[k] = V::loadF32(w + k * lanes);
+    HWGQ_UNROLL for (int p = 0; p < P; ++p) {
+      typename V::Float av = V::broadcastF32(a[p]);
+      HWGQ_UNROLL for (int k = 0; k < KV; ++k) acc[p][k] =
+          V::fma(av, wv[k], acc[p][k]);
+    }
+  }
+  auto *o = static_cast<float *>(out);
+  HWGQ_UNROLL for (int p = 0; p < P; ++p)
+      HWGQ_UNROLL for (int k = 0; k < KV; ++k)
+          V::storeF32(o + (p * KV + k) * lanes, acc[p][k]);
+}
+
+/// Popcount with an instruction for 64-bit lanes: V has cnt64.
+template <typename V, int P, int KV>
+void popcountTile(const void *aData, const void *wData, void *out) {
+  auto *a = static_cast<const uint64_t *>(aData);
+  auto *w = static_cast<const char *>(wData);
+  typename V::Vec acc[P][KV];
+  HWGQ_UNROLL for (int p = 0; p < P; ++p)
+      HWGQ_UNROLL for (int k = 0; k < KV; ++k) acc[p][k] = V::zero();
+#pragma GCC unroll 1
+  for (int d = 0; d < tileDepth; ++d, a += P, w += KV * V::bytes) {
+    typename V::Vec wv[KV];
+    HWGQ_UNROLL for (int k = 0; k < KV; ++k) wv[k] = V::load(w + k * V::bytes);
+    HWGQ_UNROLL for (int p = 0; p < P; ++p) {
+      typename V::Vec av = V::broadcast64(a[p]);
+      HWGQ_UNROLL for (int k = 0; k < KV; ++k) acc[p][k] =
+          V::add64(acc[p][k], V::cnt64(V::and_(av, wv[k])));
+    }
+  }
+  auto *o = static_cast<char *>(out);
+  HWGQ_UNROLL for (int p = 0; p < P; ++p)
+      HWGQ_UNROLL for (int k = 0; k < KV; ++k)
+          V::store(o + (p * KV + k) * V::bytes, acc[p][k]);
+}
+
+/// Popcount of bytes, summed in bytes and widened every popcountChunk steps:
+/// V has cnt8 and sum8to64.
+template <typename V, int P, int KV>
+void bytePopcountTile(const void *aData, const void *wData, void *out) {
+  auto *a = static_cast<const uint64_t *>(aData);
+  auto *w = static_cast<const char *>(wData);
+  auto *o = static_cast<char *>(out);
+  memset(o, 0, P * KV * V::bytes);
+#pragma GCC unroll 1
+  for (int chunk = 0; chunk < tileDepth / popcountChunk; ++chunk) {
+    typename V::Vec acc[P][KV];
+    HWGQ_UNROLL for (int p = 0; p < P; ++p)
+        HWGQ_UNROLL for (int k = 0; k < KV; ++k) acc[p][k] = V::zero();
+#pragma GCC unroll 1
+    for (int d = 0; d < popcountChunk; ++d, a += P, w += KV * V::bytes) {
+      typename V::Vec wv[KV];
+      HWGQ_UNROLL for (int k = 0; k < KV; ++k) wv[k] =
+          V::load(w + k * V::bytes);
+      HWGQ_UNROLL for (int p = 0; p < P; ++p) {
+        typename V::Vec av = V::broadcast64(a[p]);
+        HWGQ_UNROLL for (int k = 0; k < KV; ++k) acc[p][k] =
+            V::add8(acc[p][k], V::cnt8(V::and_(av, wv[k])));
+      }
+    }
+    HWGQ_UNROLL for (int p = 0; p < P; ++p)
+        HWGQ_UNROLL for (int k = 0; k < KV; ++k) {
+      char *to = o + (p * KV + k) * V::bytes;
+      V::store(to, V::add64(V::load(to), V::sum8to64(acc[p][k])));
+    }
+  }
+}
+
+/// Bytes u8 x s8 into 32-bit lanes: V has dot8(acc, a, w) and broadcast32.
+template <typename V, int P, int KV>
+void dot8Tile(const void *aData, const void *wData, void *out) {
+  auto *a = static_cast<const uint32_t *>(aData);
+  auto *w = static_cast<const char *>(wData);
+  typename V::Vec acc[P][KV];
+  HWGQ_UNROLL for (int p = 0; p < P; ++p)
+      HWGQ_UNROLL for (int k = 0; k < KV; ++k) acc[p][k] = V::zero();
+#pragma GCC unroll 1
+  for (int d = 0; d < tileDepth; ++d, a += P, w += KV * V::bytes) {
+    typename V::Vec wv[KV];
+    HWGQ_UNROLL for (int k = 0; k < KV; ++k) wv[k] = V::load(w + k * V::bytes);
+    HWGQ_UNROLL for (int p = 0; p < P; ++p) {
+      typename V::Vec av = V::broadcast32(a[p]);
+      HWGQ_UNROLL for (int k = 0; k < KV; ++k) acc[p][k] =
+          V::dot8(acc[p][k], av, wv[k]);
+    }
+  }
+  auto *o = static_cast<char *>(out);
+  HWGQ_UNROLL for (int p = 0; p < P; ++p)
+      HWGQ_UNROLL for (int k = 0; k < KV; ++k)
+          V::store(o + (p * KV + k) * V::bytes, V::finishDot8(acc[p][k]));
+}
+
+/// Table lookup: one register of a pixel's table (16 or 64 entries), indexed
+/// by a register of packed weight bits; bytes are widened every tableChunk
+/// lookups by
+///   total += acc (as 16-bit lanes), high += acc >> 8,
+///   low = total - (high << 8) once at the end.
+/// V has loadTable, lookup(table, index), shr16, shl16, add16, sub16, zip16.
+template <typename V, int P, int KV>
+void tableTile(const void *aData, const void *wData, void *out) {
+  auto *a = static_cast<const char *>(aData);
+  auto *w = static_cast<const char *>(wData);
+  typename V::Vec total[P][KV], high[P][KV];
+  HWGQ_UNROLL for (int p = 0; p < P; ++p)
+      HWGQ_UNROLL for (int k = 0; k < KV; ++k) total[p][k] = high[p][k] =
+          V::zero();
+#pragma GCC unroll 1
+  for (int chunk = 0; chunk < tableDepth / tableChunk; ++chunk) {
+    typename V::Vec acc[P][KV];
+    HWGQ_UNROLL for (int p = 0; p < P; ++p)
+        HWGQ_UNROLL for (int k = 0; k < KV; ++k) acc[p][k] = V::zero();
+#pragma GCC unroll 1
+    for (int d = 0; d < tableChunk;
+         ++d, a += P * V::tableBytes, w += KV * V::bytes) {
+      typename V::Vec index[KV];
+      HWGQ_UNROLL for (int k = 0; k < KV; ++k) index[k] =
+          V::load(w + k * V::bytes);
+      HWGQ_UNROLL for (int p = 0; p < P; ++p) {
+        typename V::Vec table = V::loadTable(a + p * V::tableBytes);
+        HWGQ_UNROLL for (int k = 0; k < KV; ++k) acc[p][k] =
+            V::add8(acc[p][k], V::lookup(table, index[k]));
+      }
+    }
+    HWGQ_UNROLL for (int p = 0; p < P; ++p)
+        HWGQ_UNROLL for (int k = 0; k < KV; ++k) {
+      total[p][k] = V::add16(total[p][k], acc[p][k]);
+      high[p][k] = V::add16(high[p][k], V::shr16(acc[p][k]));
+    }
+  }
+  auto *o = static_cast<char *>(out);
+  HWGQ_UNROLL for (int p = 0; p < P; ++p)
+      HWGQ_UNROLL for (int k = 0; k < KV; ++k) {
+    char *to = o + 2 * (p * KV + k) * V::bytes;
+    V::store(to, V::sub16(total[p][k], V::shl16(high[p][k])));
+    V::store(to + V::bytes, high[p][k]);
+  }
+}
+
+/// The variant of a tile template: N lanes of `lanes` to each of KV registers.
+#define HWGQ_VARIANT(tile, V, P, KV, laneBytes, depth)                         \
+  {tile<V, P, KV>, P, (KV) * V::bytes / (laneBytes), depth, V::bytes}
+
+template <int N> constexpr int count(const Variant (&)[N]) { return N; }
+
+} // namespace
+} // namespace hwgq::ceilings
+
+#endif
