@@ -1,0 +1,1 @@
+// Exists only to hold the precompiled header that all libraries share.

@@ -1,0 +1,18 @@
+//===- InitAllDialects.cpp - every dialect of the pipeline ----------------===//
+#include "hwgq/InitAllDialects.h"
+#include "hwgq/Dialect/Bitpack.h"
+#include "hwgq/Dialect/HWGQ.h"
+#include "hwgq/Dialect/Onnx.h"
+#include "mlir/Dialect/Affine/IR/AffineOps.h"
+#include "mlir/Dialect/ControlFlow/IR/ControlFlow.h"
+#include "mlir/Dialect/LLVMIR/LLVMDialect.h"
+
+void hwgq::registerAllDialects(mlir::DialectRegistry &registry) {
+  registry.insert<HWGQDialect, bitpack::BitpackDialect, onnx::OnnxDialect,
+                  mlir::affine::AffineDialect, mlir::arith::ArithDialect,
+                  mlir::cf::ControlFlowDialect, mlir::func::FuncDialect,
+                  mlir::linalg::LinalgDialect, mlir::LLVM::LLVMDialect,
+                  mlir::math::MathDialect, mlir::memref::MemRefDialect,
+                  mlir::scf::SCFDialect, mlir::tensor::TensorDialect,
+                  mlir::vector::VectorDialect>();
+}
