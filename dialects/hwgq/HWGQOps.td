@@ -91,11 +91,12 @@ def HWGQ_StepAttr : AttrDef<HWGQ_Dialect, "Step"> {
   let summary = "a step function from float32 to integers n";
   let description = [{
     Sorted breakpoints b_1 <= ... <= b_m, each with its side, and m + 1
-    integers: the value is `values[#{i : x > b_i or (closed_i and x == b_i)}]`;
+    integers: the value is `values[i]` with i the
+    number of breakpoints with x > b_i, or x == b_i where b_i is closed;
     NaN gives `nan`. Levels are `scale * n` with the scale on `hwgq.affine`.
 
     ```
-    #hwgq.step<[> 0.0, > 0.807, >= 1.345], values = [0, 1, 2, 3], nan = 0>
+    #hwgq.step<[gt 0.0, gt 0.807, ge 1.345], values = [0, 1, 2, 3], nan = 0>
     ```
     Printed short forms of the same attribute: `#hwgq.half_wave<0.538, 2>`
     (Caffe HWGQ: breakpoints 0, 1.5s, 2.5s, strict), `#hwgq.sign<">=">` and
@@ -162,7 +163,7 @@ class HWGQ_WindowOp<string mnemonic, list<Trait> traits = []>
     : HWGQ_Op<mnemonic, traits>;
 
 def HWGQ_Conv2DOp : HWGQ_WindowOp<"conv2d",
-    [DeclareOpInterfaceMethods<InferTypeOpInterface>]> {
+    [InferTypeOpAdaptor]> {
   let summary = "2-D convolution of codes or floats, exact in i32 for codes";
   let description = [{
     ```
@@ -193,7 +194,7 @@ def HWGQ_Conv2DOp : HWGQ_WindowOp<"conv2d",
 }
 
 def HWGQ_MatMulOp : HWGQ_Op<"matmul",
-    [DeclareOpInterfaceMethods<InferTypeOpInterface>]> {
+    [InferTypeOpAdaptor]> {
   let summary = "product of a matrix with transposed weights, exact in i32 for codes";
   let description = [{
     `y[m,n] = sum over k of x[m,k] * w[n,k]`, in the arithmetic of
@@ -212,7 +213,7 @@ def HWGQ_MatMulOp : HWGQ_Op<"matmul",
 }
 
 def HWGQ_AffineOp : HWGQ_Op<"affine",
-    [DeclareOpInterfaceMethods<InferTypeOpInterface>]> {
+    [InferTypeOpAdaptor]> {
   let summary = "the real value of accumulators or codes";
   let description = [{
     `y[..., c] = f32(f32(n[..., c]) * scale[c])`; one scale for all channels or
@@ -254,8 +255,8 @@ def HWGQ_ThresholdOp : HWGQ_Op<"threshold"> {
     With T = thresholds[c] and c the index of the last dimension (or 0 where
     there is one row for all channels), the code is
     ```
-    direction[c] =  1:  #{i : n >= T_i}     (rising,  T ascending)
-    direction[c] = -1:  #{i : n <= T_i}     (falling, T descending)
+    direction[c] =  1:  number of T_i with n >= T_i   (rising,  T ascending)
+    direction[c] = -1:  number of T_i with n <= T_i   (falling, T descending)
     direction[c] =  0:  T_0                 (constant)
     ```
     ```mlir

@@ -90,7 +90,8 @@ SmallVector<int64_t> LayoutAttr::getPhysicalShape(RankedTensorType type) const {
   SmallVector<int64_t> shape(type.getShape());
   int64_t bits = cast<CodeType>(type.getElementType()).getBits();
   if (getBlock()) { // weights [K,(KH,KW,)C]
-    SmallVector<int64_t> result = {llvm::divideCeil(shape.front(), getBlock())};
+    SmallVector<int64_t> result = {
+        int64_t(llvm::divideCeil(shape.front(), getBlock()))};
     if (shape.size() == 2)
       result.append({1, 1});
     result.append(shape.begin() + 1, shape.end());

@@ -152,7 +152,7 @@ LogicalResult bitpack::AvgPoolOp::verify() {
 LogicalResult bitpack::AffineOp::verify() {
   auto x = cast<RankedTensorType>(getInput().getType());
   int64_t channels = x.getRank() ? x.getShape().back() : 1;
-  if (getScale().size() != 1 && getScale().size() != channels)
+  if (getScale().size() != 1 && int64_t(getScale().size()) != channels)
     return emitOpError("needs one scale, or one for each of ")
            << channels << " channels";
   return verifySameShape(*this, x, getType());

@@ -1,6 +1,7 @@
 //===- Attributes.cpp - code type and step functions ----------------------===//
 #include "hwgq/Dialect/HWGQ.h"
 #include "mlir/IR/DialectImplementation.h"
+#include "llvm/Support/Format.h"
 
 using namespace mlir;
 using namespace hwgq;
@@ -179,7 +180,6 @@ static StepAttr getDorefa(MLIRContext *context, unsigned bits) {
 static ParseResult parseFloat(AsmParser &parser, float &value) {
   // Infinities and values without a short decimal are written as bits.
   uint64_t bits;
-  OptionalParseResult hex;
   if (succeeded(parser.parseOptionalKeyword("bits"))) {
     if (parser.parseLParen() || parser.parseInteger(bits) ||
         parser.parseRParen())
@@ -259,9 +259,13 @@ Attribute StepAttr::parse(AsmParser &parser, Type) {
   int32_t nan;
   SMLoc loc = parser.getCurrentLocation();
   auto parsePoint = [&]() -> ParseResult {
-    if (parser.parseGreater())
+    StringRef side;
+    SMLoc at = parser.getCurrentLocation();
+    if (parser.parseKeyword(&side))
       return failure();
-    closed.push_back(succeeded(parser.parseOptionalEqual()));
+    if (side != "gt" && side != "ge")
+      return parser.emitError(at, "expected gt or ge before a breakpoint");
+    closed.push_back(side == "ge");
     return parseFloat(parser, points.emplace_back());
   };
   auto parseValue = [&]() { return parser.parseInteger(values.emplace_back()); };
@@ -285,7 +289,7 @@ Attribute StepAttr::parse(AsmParser &parser, Type) {
 void StepAttr::print(AsmPrinter &printer) const {
   printer << "<[";
   for (int64_t i = 0; i < getBreakpoints().size(); ++i) {
-    printer << (i ? ", " : "") << (getClosed()[i] ? ">= " : "> ");
+    printer << (i ? ", " : "") << (getClosed()[i] ? "ge " : "gt ");
     printFloat(printer, getBreakpoints()[i]);
   }
   printer << "], values = [";

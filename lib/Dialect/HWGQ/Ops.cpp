@@ -193,7 +193,7 @@ LogicalResult AffineOp::inferReturnTypes(MLIRContext *context,
 LogicalResult AffineOp::verify() {
   auto x = cast<RankedTensorType>(getInput().getType());
   int64_t channels = x.getRank() ? x.getShape().back() : 1;
-  if (getScale().size() != 1 && getScale().size() != channels) // C1
+  if (getScale().size() != 1 && int64_t(getScale().size()) != channels) // C1
     return emitOpError("needs one scale, or one for each of ")
            << channels << " channels";
   if (llvm::any_of(getScale(), [](float s) { return !std::isfinite(s); })) // C2
