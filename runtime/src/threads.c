@@ -1,0 +1,241 @@
+/*===- threads.c - The pool behind parallel_for
+-----------------------------===*\
+|*
+|* One caller, threads - 1 workers. A loop is opened by one store to `gate`;
+|* workers that see it enter by a compare-and-swap and take chunks, the caller
+|* takes chunks, too, then closes the gate and waits for those inside only. A
+|* worker that wakes late finds the gate closed and is never waited for.
+|*
+|*   gate = epoch << 11 | open << 10 | number of workers inside
+|*
+\*===----------------------------------------------------------------------===*/
+#define _GNU_SOURCE
+#include "float_state.h"
+#include "internal.h"
+
+#include <linux/futex.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdalign.h>
+#include <stdlib.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#define INSIDE_MASK UINT32_C(0x3FF)
+#define OPEN_BIT UINT32_C(0x400)
+#define EPOCH_ONE UINT32_C(0x800)
+
+/** Futex wake masks: workers and the caller sleep on the same word. */
+#define WAKE_WORKERS 1u
+#define WAKE_CALLER 2u
+
+/** How long a thread looks for work before it sleeps: longer than the serial
+    gaps between layers, short beside a scheduler's time slice. */
+#define SPIN_NANOSECONDS 100000
+
+struct hwgq_pool {
+  alignas(64) _Atomic uint32_t gate;
+  alignas(64) _Atomic int64_t next;
+  alignas(64) _Atomic uint32_t sleepers;
+  _Atomic uint32_t caller_sleeps;
+  _Atomic uint32_t stop;
+  /* Written by the caller while the gate is closed and nobody is inside. */
+  alignas(64) hwgq_task fn;
+  void *env;
+  int64_t count;
+  int threads;
+  int spin; /**< 0 when there are more threads than CPUs */
+  int started;
+  pthread_t *workers;
+};
+
+static void futex_wait(_Atomic uint32_t *word, uint32_t seen, uint32_t mask) {
+  syscall(SYS_futex, (void *)word, FUTEX_WAIT_BITSET_PRIVATE, seen, NULL, NULL,
+          mask);
+}
+
+static void futex_wake(_Atomic uint32_t *word, int64_t most, uint32_t mask) {
+  syscall(SYS_futex, (void *)word, FUTEX_WAKE_BITSET_PRIVATE, (int)most, NULL,
+          NULL, mask);
+}
+
+static inline void relax(void) {
+#if defined(__x86_64__)
+  __builtin_ia32_pause();
+#else
+  __asm__ volatile("yield" ::: "memory");
+#endif
+}
+
+static int64_t nanoseconds(void) {
+  struct timespec now;
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
+/** Spins while the gate holds `seen`; returns its value. */
+static uint32_t spin_while(struct hwgq_pool *pool, uint32_t seen) {
+  int64_t end = 0;
+  uint32_t gate = atomic_load(&pool->gate);
+  if (!pool->spin)
+    return gate;
+  for (unsigned turn = 1; gate == seen; ++turn) {
+    relax();
+    gate = atomic_load(&pool->gate);
+    if (turn % 32 != 0)
+      continue;
+    int64_t now = nanoseconds();
+    if (end == 0)
+      end = now + SPIN_NANOSECONDS;
+    else if (now > end)
+      break;
+  }
+  return gate;
+}
+
+/** Takes chunks, half of a fair share of what is left each, until none is. */
+static void take_chunks(struct hwgq_pool *pool) {
+  int64_t count = pool->count;
+  int64_t begin = atomic_load_explicit(&pool->next, memory_order_relaxed);
+  while (begin < count) {
+    int64_t chunk = (count - begin) / (2 * (int64_t)pool->threads);
+    int64_t end = begin + (chunk > 1 ? chunk : 1);
+    if (!atomic_compare_exchange_weak_explicit(&pool->next, &begin, end,
+                                               memory_order_relaxed,
+                                               memory_order_relaxed))
+      continue;
+    pool->fn(pool->env, begin, end);
+    begin = atomic_load_explicit(&pool->next, memory_order_relaxed);
+  }
+}
+
+/** Leaves the loop; the last one out wakes a caller that sleeps. */
+static void leave(struct hwgq_pool *pool) {
+  uint32_t gate = atomic_fetch_sub(&pool->gate, 1) - 1;
+  if ((gate & (OPEN_BIT | INSIDE_MASK)) == 0 &&
+      atomic_load(&pool->caller_sleeps))
+    futex_wake(&pool->gate, 1, WAKE_CALLER);
+}
+
+static void *worker_main(void *argument) {
+  struct hwgq_pool *pool = argument;
+  uint32_t done = 0; /* epoch of the loop that this worker saw the end of */
+  hwgq_float_set_exact();
+  for (;;) {
+    uint32_t gate = atomic_load(&pool->gate);
+    if (atomic_load(&pool->stop))
+      return NULL;
+    if ((gate & OPEN_BIT) && gate / EPOCH_ONE != done) {
+      if (!atomic_compare_exchange_strong(&pool->gate, &gate, gate + 1))
+        continue;
+      done = gate / EPOCH_ONE;
+      take_chunks(pool);
+      leave(pool);
+      continue;
+    }
+    if (spin_while(pool, gate) != gate)
+      continue;
+    atomic_fetch_add(&pool->sleepers, 1);
+    if (!atomic_load(&pool->stop))
+      futex_wait(&pool->gate, gate, WAKE_WORKERS);
+    atomic_fetch_sub(&pool->sleepers, 1);
+  }
+}
+
+/** Closes the gate and waits until no worker is inside. */
+static void close_and_wait(struct hwgq_pool *pool) {
+  uint32_t gate = atomic_fetch_and(&pool->gate, ~OPEN_BIT) & ~OPEN_BIT;
+  while ((gate & INSIDE_MASK) != 0) {
+    uint32_t now = spin_while(pool, gate);
+    if (now == gate) {
+      atomic_store(&pool->caller_sleeps, 1);
+      futex_wait(&pool->gate, gate, WAKE_CALLER);
+      atomic_store(&pool->caller_sleeps, 0);
+      now = atomic_load(&pool->gate);
+    }
+    gate = now;
+  }
+}
+
+void hwgq_pool_parallel_for(void *opaque, hwgq_task fn, void *env,
+                            int64_t count) {
+  struct hwgq_pool *pool = opaque;
+  if (count <= 0)
+    return;
+  if (count == 1 || pool->threads == 1) {
+    fn(env, 0, count);
+    return;
+  }
+  pool->fn = fn;
+  pool->env = env;
+  pool->count = count;
+  atomic_store_explicit(&pool->next, 0, memory_order_relaxed);
+  uint32_t gate = atomic_load(&pool->gate);
+  atomic_store(&pool->gate, (gate + EPOCH_ONE) | OPEN_BIT);
+  if (atomic_load(&pool->sleepers) != 0)
+    futex_wake(&pool->gate,
+               count - 1 < pool->threads ? count - 1 : pool->threads,
+               WAKE_WORKERS);
+  take_chunks(pool);
+  close_and_wait(pool);
+}
+
+int hwgq_cpu_count(void) {
+  /* The mask may be longer than cpu_set_t on large machines. */
+  for (int cpus = 1024; cpus <= 1 << 20; cpus *= 4) {
+    cpu_set_t *set = CPU_ALLOC((size_t)cpus);
+    size_t bytes = CPU_ALLOC_SIZE((size_t)cpus);
+    if (!set)
+      return 1;
+    int found =
+        sched_getaffinity(0, bytes, set) == 0 ? CPU_COUNT_S(bytes, set) : 0;
+    CPU_FREE(set);
+    if (found > 0)
+      return found;
+  }
+  return 1;
+}
+
+void hwgq_pool_destroy(struct hwgq_pool *pool) {
+  if (!pool)
+    return;
+  atomic_store(&pool->stop, 1);
+  atomic_fetch_add(&pool->gate, EPOCH_ONE);
+  futex_wake(&pool->gate, HWGQ_MAX_THREADS, WAKE_WORKERS);
+  for (int i = 0; i < pool->started; ++i)
+    pthread_join(pool->workers[i], NULL);
+  free(pool->workers);
+  free(pool);
+}
+
+/** Starts the workers; signals are left to the program's own threads. */
+static int start_workers(struct hwgq_pool *pool) {
+  sigset_t all, before;
+  sigfillset(&all);
+  pthread_sigmask(SIG_SETMASK, &all, &before);
+  while (pool->started < pool->threads - 1) {
+    pthread_t *worker = &pool->workers[pool->started];
+    if (pthread_create(worker, NULL, worker_main, pool) != 0)
+      break;
+    pthread_setname_np(*worker, "hwgq-worker");
+    ++pool->started;
+  }
+  pthread_sigmask(SIG_SETMASK, &before, NULL);
+  return pool->started == pool->threads - 1;
+}
+
+struct hwgq_pool *hwgq_pool_create(int threads) {
+  struct hwgq_pool *pool = aligned_alloc(64, sizeof *pool);
+  if (!pool)
+    return NULL;
+  *pool = (struct hwgq_pool){.threads = threads,
+                             .spin = threads <= hwgq_cpu_count()};
+  pool->workers = calloc((size_t)threads, sizeof *pool->workers);
+  if (!pool->workers || !start_workers(pool)) {
+    hwgq_pool_destroy(pool);
+    return NULL;
+  }
+  return pool;
+}
