@@ -1,0 +1,67 @@
+#!/usr/bin/env bash
+# Installs what is missing, builds, and runs all tests: lit, units, end to end.
+# The last line is `N passed, N failed, N skipped`; the status is 0 when none failed.
+#
+#   scripts/test.sh [--all] [--build=DIR] [--preset=NAME] [--no-setup] [CMAKE OPTIONS...]
+#
+#   --all      full products of models, targets, kernels and batches instead of pairs
+#   --preset   a preset of CMakePresets.json (default release), e.g. debug-asan
+#   --no-setup do not look for missing packages
+# Everything else, such as -DHWGQ_WERROR=ON, goes to CMake.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+preset=release setup=1 options=()
+for argument in "$@"; do
+  case "$argument" in
+    --all) export HWGQ_TEST_ALL=1 ;;
+    --preset=*) preset=${argument#*=} ;;
+    --no-setup) setup=0 ;;
+    -h | --help) sed -n '2,/^set /{/^#/s/^# \{0,1\}//p}' "$0"; exit 0 ;;
+    -D* | -U*) options+=("$argument") ;;
+    *) echo "error: unknown option $argument" >&2; exit 1 ;;
+  esac
+done
+build=build
+[[ $preset == debug-asan ]] && build=build-asan
+jobs=$(nproc)
+
+((setup)) && scripts/setup.sh
+cmake --preset "$preset" "${options[@]}" -Wno-dev --log-level=WARNING
+cmake --build "$build" --parallel "$jobs"
+
+results=$build/test-results
+rm -rf "$results"
+mkdir -p "$results"
+failed=0
+step() { # step NAME COMMAND...: runs it, notes a failure, goes on
+  local name=$1 start=$SECONDS
+  shift
+  echo "== $name"
+  "$@" || { failed=1; echo "== $name failed"; }
+  echo "== $name took $((SECONDS - start)) s"
+}
+
+step lit python3 /usr/lib/llvm-22/bin/lit -q -j "$jobs" \
+  --xunit-xml-output "$results/lit.xml" "$build/test"
+step units ctest --test-dir "$build" --output-on-failure --no-tests=ignore -j "$jobs" \
+  --output-junit "$PWD/$results/units.xml" --quiet
+
+# The end-to-end tests run in as many processes as there are processors, each with every
+# n-th test; a test uses one thread, unless threads are what it tests.
+e2e() {
+  local pids=() shard status=0
+  for ((shard = 0; shard < jobs; shard++)); do
+    HWGQ_BUILD=$build .venv/bin/python -m pytest test/e2e -q -rs --shard="$shard/$jobs" \
+      -p no:cacheprovider --durations=5 --junitxml="$results/e2e-$shard.xml" \
+      >"$results/e2e-$shard.log" 2>&1 &
+    pids+=($!)
+  done
+  for pid in "${pids[@]}"; do wait "$pid" || status=1; done
+  cat "$results"/e2e-*.log
+  return $status
+}
+step e2e e2e
+
+.venv/bin/python scripts/count-tests.py "$results" || failed=1
+exit $failed
