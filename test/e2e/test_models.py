@@ -65,7 +65,7 @@ def rows(batch):
     return [1, 3, 64] if batch == "dynamic" else [batch]
 
 
-@pytest.mark.parametrize("network,target,kernel,batch", combinations())
+@pytest.mark.parametrize("network,target,kernel,batch", list(combinations()))
 def test_same_bits_as_reference(network, target, kernel, batch, tmp_path):
     if target.startswith("x86") and not programs.host_has(target):
         pytest.skip(f"this machine is no {target}")
