@@ -27,7 +27,8 @@ def Bitpack_LayoutAttr : AttrDef<Bitpack_Dialect, "Layout"> {
   let summary = "how a tensor of codes lies in memory";
   let description = [{
     Form `planes` splits the last (channel) dimension into 64-channel words,
-    lowest channel in the lowest bit, one word per bit of the code:
+    lowest channel in the lowest bit, one word per bit of the code (the code
+    itself, for signed code types too: bit p of `code`, not of n):
     ```
     activations [N][H+top+bottom][W+left+right][ceil(C/64)][bits]        x i64
     matrices    [M][ceil(C/64)][bits]                                    x i64
