@@ -138,7 +138,7 @@ def run_module(module, inputs, folder, *options, target="host"):
 
 
 # hwgq-run, built for AArch64 against Debian's cross C library.
-AARCH64_RUN = os.environ.get("HWGQ_RUN_AARCH64", "hwgq-run-aarch64")
+AARCH64_RUN = os.environ.get("HWGQ_RUN_AARCH64", "aarch64/hwgq-run")
 
 
 @functools.cache
