@@ -27,7 +27,7 @@ build=build
 jobs=$(nproc)
 
 ((setup)) && scripts/setup.sh
-cmake --preset "$preset" "${options[@]}" -Wno-dev --log-level=WARNING
+cmake --preset "$preset" -DHWGQ_FUZZ=ON "${options[@]}" -Wno-dev --log-level=WARNING
 cmake --build "$build" --parallel "$jobs"
 
 results=$build/test-results
