@@ -1,0 +1,127 @@
+//===- ThreadsTest.cpp - The pool, and no allocation while running --------===//
+#include "TestModules.h"
+
+#include <atomic>
+#include <chrono>
+#include <sys/mman.h>
+#include <thread>
+
+using namespace hwgq::test;
+
+extern "C" {
+struct hwgq_pool;
+hwgq_pool *hwgq_pool_create(int threads);
+void hwgq_pool_destroy(hwgq_pool *pool);
+void hwgq_pool_parallel_for(void *pool, hwgq_task fn, void *env, int64_t count);
+
+// The linker sends the runtime's calls here (--wrap).
+static std::atomic<int> allocations{0};
+#define WRAP(result, name, parameters, arguments)                              \
+  result __real_##name parameters;                                             \
+  result __wrap_##name parameters {                                            \
+    ++allocations;                                                             \
+    return __real_##name arguments;                                            \
+  }
+WRAP(void *, malloc, (size_t size), (size))
+WRAP(void *, calloc, (size_t count, size_t size), (count, size))
+WRAP(void *, aligned_alloc, (size_t align, size_t size), (align, size))
+WRAP(void *, mmap, (void *at, size_t size, int a, int b, int c, off_t d),
+     (at, size, a, b, c, d))
+}
+
+struct Seen {
+  std::vector<std::atomic<int>> counts;
+  explicit Seen(size_t size) : counts(size) {}
+};
+
+static void count(void *env, int64_t begin, int64_t end) {
+  auto *seen = static_cast<Seen *>(env);
+  for (; begin < end; ++begin)
+    seen->counts[size_t(begin)].fetch_add(1, std::memory_order_relaxed);
+}
+
+TEST(Threads, EachIterationOnce) {
+  for (int threads : {1, 2, 3, 5, 9}) {
+    hwgq_pool *pool = hwgq_pool_create(threads);
+    ASSERT_NE(pool, nullptr);
+    for (int turn = 0; turn < 300; ++turn)
+      for (int64_t size : {0, 1, 2, 3, 7, 64, 1000}) {
+        Seen seen(size_t(size) + 1);
+        hwgq_pool_parallel_for(pool, count, &seen, size);
+        for (int64_t i = 0; i < size; ++i)
+          ASSERT_EQ(seen.counts[size_t(i)], 1) << threads << ", " << size;
+        ASSERT_EQ(seen.counts[size_t(size)], 0);
+      }
+    hwgq_pool_destroy(pool);
+  }
+}
+
+// Plain writes of a loop are seen after it, and by the next loop.
+TEST(Threads, LoopsAreOrdered) {
+  hwgq_pool *pool = hwgq_pool_create(4);
+  std::vector<int64_t> values(257, 0);
+  for (int turn = 0; turn < 2000; ++turn)
+    hwgq_pool_parallel_for(
+        pool,
+        [](void *env, int64_t begin, int64_t end) {
+          for (auto *data = static_cast<int64_t *>(env); begin < end; ++begin)
+            data[begin] += begin;
+        },
+        values.data(), int64_t(values.size()));
+  for (size_t i = 0; i < values.size(); ++i)
+    EXPECT_EQ(values[i], 2000 * int64_t(i));
+  hwgq_pool_destroy(pool);
+}
+
+// Workers that went to sleep come back.
+TEST(Threads, WakesAfterAPause) {
+  hwgq_pool *pool = hwgq_pool_create(3);
+  for (int turn = 0; turn < 30; ++turn) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(2));
+    Seen seen(50);
+    hwgq_pool_parallel_for(pool, count, &seen, 50);
+    for (auto &each : seen.counts)
+      ASSERT_EQ(each, 1);
+  }
+  hwgq_pool_destroy(pool);
+}
+
+// A slow iteration on one thread does not hold up the others' share, and the
+// loop waits for it.
+TEST(Threads, WaitsForAll) {
+  hwgq_pool *pool = hwgq_pool_create(4);
+  std::atomic<int> done{0};
+  hwgq_pool_parallel_for(
+      pool,
+      [](void *env, int64_t begin, int64_t end) {
+        for (; begin < end; ++begin) {
+          std::this_thread::sleep_for(std::chrono::milliseconds(5));
+          ++*static_cast<std::atomic<int> *>(env);
+        }
+      },
+      &done, 12);
+  EXPECT_EQ(done, 12);
+  hwgq_pool_destroy(pool);
+}
+
+TEST(Threads, ManyPools) {
+  for (int turn = 0; turn < 200; ++turn) {
+    hwgq_pool *pool = hwgq_pool_create(1 + turn % 6);
+    Seen seen(5);
+    hwgq_pool_parallel_for(pool, count, &seen, turn % 2 ? 5 : 0);
+    hwgq_pool_destroy(pool);
+  }
+}
+
+TEST(Threads, NoAllocationWhileRunning) {
+  Module module = openModule("scale");
+  Context context = makeContext(module, 3, 16);
+  Scale large(16), small(3);
+  EXPECT_GT(allocations, 0) << "allocations are counted";
+  int before = allocations;
+  for (int turn = 0; turn < 50; ++turn) {
+    ASSERT_EQ(large.run(context.get()), HWGQ_OK);
+    ASSERT_EQ(small.run(context.get()), HWGQ_OK);
+  }
+  EXPECT_EQ(allocations, before);
+}
