@@ -8,4 +8,62 @@ include "mlir/Pass/PassBase.td"
 // ---- lib/Transforms and lib/Conversion, in the order of the pipeline.
 // Each pass: name = flag = file = lit test = docs anchor.
 
+//===----------------------------------------------------------------------===//
+// hwgq phase -> bitpack phase -> kernel phase
+//===----------------------------------------------------------------------===//
+
+def HwgqToBitpack : Pass<"hwgq-to-bitpack", "::mlir::func::FuncOp"> {
+  let summary = "give codes their place in memory";
+  let description = [{
+    Chooses a `#bitpack.layout` for every tensor of codes from its uses and
+    rewrites the ops that touch codes to `bitpack` ops; a threshold that is the
+    only reader of an accumulator joins its contraction. Constants are packed.
+    Contractions on floats become `bitpack` ops too. Afterwards no tensor of
+    codes is without a layout.
+
+    ```mlir
+    %a = hwgq.conv2d %x, %w {pads = array<i64: 1, 1, 1, 1>, ...}
+         : tensor<?x8x8x64x!hwgq.code<u2>>, tensor<32x3x3x64x!hwgq.code<b1>> -> tensor<?x8x8x32xi32>
+    %q = hwgq.threshold %a {...} : tensor<?x8x8x32xi32> -> tensor<?x8x8x32x!hwgq.code<u2>>
+    ==>
+    %q = bitpack.conv2d %x, %w {pads = ..., thresholds = ...}
+         : tensor<?x8x8x64x!hwgq.code<u2>, #bitpack.layout<planes, halo = [1, 1, 1, 1]>>,
+           tensor<32x3x3x64x!hwgq.code<b1>, #bitpack.layout<planes, block = 8>>
+        -> tensor<?x8x8x32x!hwgq.code<u2>, #bitpack.layout<planes>>
+    ```
+  }];
+  let dependentDialects = ["::hwgq::bitpack::BitpackDialect",
+                           "::mlir::linalg::LinalgDialect",
+                           "::mlir::tensor::TensorDialect"];
+  let statistics = [
+    Statistic<"relayouts", "relayouts", "Number of layout or shape changes inserted">,
+    Statistic<"floatMoves", "float-moves", "Number of data movements done on floats">
+  ];
+}
+
+def BitpackSelectKernels : Pass<"bitpack-select-kernels", "::mlir::func::FuncOp"> {
+  let summary = "choose a kernel for every contraction";
+  let description = [{
+    Writes `kernel` on each `bitpack.conv2d` and `bitpack.matmul`: the first
+    kernel of the table in lib/Dialect/Bitpack/Kernels.cpp that takes the op
+    and whose features the target has. A forced kernel that does not fit an op
+    gives way to `generic` with a remark.
+
+    ```mlir
+    %y = bitpack.matmul %x, %w : ...
+    ==>
+    %y = bitpack.matmul %x, %w {kernel = "popcount"} : ...
+    ```
+  }];
+  let options = [
+    ListOption<"targetFeatures", "target-features", "std::string",
+               "Features of the target, by LLVM's names">,
+    Option<"kernel", "kernel", "std::string", "\"auto\"",
+           "auto, or the name of the kernel to use wherever it fits">
+  ];
+  let statistics = [
+    Statistic<"refused", "refused", "Number of contractions that the forced kernel does not fit">
+  ];
+}
+
 #endif // HWGQ_PASSES

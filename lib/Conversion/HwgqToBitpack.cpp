@@ -1,0 +1,382 @@
+//===- HwgqToBitpack.cpp - gives codes their place in memory --------------===//
+//
+// Chooses a layout for every tensor of codes from its uses and rewrites the
+// ops that touch codes, in order. Layouts:
+//   weights       planes, 8 output channels side by side
+//   all others    planes, with the halo of the widest convolution that reads it
+//
+//===----------------------------------------------------------------------===//
+#include "PackConstant.h"
+#include "hwgq/Dialect/Bitpack.h"
+#include "hwgq/Passes.h"
+
+namespace hwgq {
+#define GEN_PASS_DEF_HWGQTOBITPACK
+#include "hwgq/Passes.h.inc"
+} // namespace hwgq
+
+using namespace mlir;
+using namespace hwgq;
+using bitpack::LayoutAttr;
+
+namespace {
+
+bool isCodes(Type type) {
+  auto tensor = dyn_cast<RankedTensorType>(type);
+  return tensor && isa<CodeType>(tensor.getElementType());
+}
+
+bool isCodes(Value value) { return isCodes(value.getType()); }
+
+/// Whether an op belongs to this pass: all contractions, and what has codes.
+bool isConverted(Operation *op) {
+  return isa<hwgq::Conv2DOp, hwgq::MatMulOp>(op) ||
+         llvm::any_of(op->getOperands(), [](Value v) { return isCodes(v); }) ||
+         llvm::any_of(op->getResults(), [](Value v) { return isCodes(v); });
+}
+
+/// Output channels side by side in a block of weights: one i64 lane each, so
+/// that every vector length divides it.
+constexpr int64_t kWeightBlock = 8;
+
+class Packer {
+public:
+  explicit Packer(func::FuncOp function)
+      : builder(function.getContext()), function(function) {}
+
+  LogicalResult run() {
+    if (failed(checkSignature()))
+      return failure();
+    for (Operation &op :
+         llvm::make_early_inc_range(function.getBody().front())) {
+      if (!isConverted(&op))
+        continue;
+      builder.setInsertionPoint(&op);
+      if (failed(convert(&op)))
+        return failure();
+      done.push_back(&op);
+    }
+    for (Operation *op : llvm::reverse(done))
+      op->erase();
+    return success();
+  }
+
+  unsigned relayouts = 0, floatMoves = 0;
+
+private:
+  LogicalResult checkSignature() {
+    if (llvm::any_of(function.getArgumentTypes(),
+                     [](Type t) { return isCodes(t); }) ||
+        llvm::any_of(function.getResultTypes(),
+                     [](Type t) { return isCodes(t); }))
+      return function.emitError("inputs and outputs must be plain tensors, not "
+                                "codes");
+    if (!llvm::hasSingleElement(function.getBody()))
+      return function.emitError("needs a body of one block");
+    return success();
+  }
+
+  static LogicalResult checkShape(Operation *op, RankedTensorType type) {
+    if (type.getRank() == 0)
+      return op->emitError("tensors of codes need a dimension of channels");
+    if (llvm::any_of(type.getShape().drop_front(), ShapedType::isDynamic) ||
+        (type.getRank() == 1 && type.isDynamicDim(0)))
+      return op->emitError("only the first dimension of ")
+             << type << " may be dynamic";
+    return success();
+  }
+
+  static bool isWeightUse(OpOperand &use) {
+    return isa<hwgq::Conv2DOp, hwgq::MatMulOp>(use.getOwner()) &&
+           use.getOperandNumber() == 1;
+  }
+
+  RankedTensorType withLayout(Type type, LayoutAttr layout) {
+    auto tensor = cast<RankedTensorType>(type);
+    return RankedTensorType::get(tensor.getShape(), tensor.getElementType(),
+                                 layout);
+  }
+
+  /// The packed type that the uses of `value` ask for.
+  RankedTensorType packedType(Value value) {
+    bool onlyWeights =
+        !value.use_empty() && llvm::all_of(value.getUses(), isWeightUse);
+    if (onlyWeights)
+      return weightType(value.getType());
+    SmallVector<int64_t> halo(4, 0);
+    for (OpOperand &use : value.getUses())
+      if (auto conv = dyn_cast<hwgq::Conv2DOp>(use.getOwner()))
+        if (use.getOperandNumber() == 0 && isCodes(conv.getWeight()))
+          for (unsigned i = 0; i < 4; ++i)
+            halo[i] = std::max(halo[i], conv.getPads()[i]);
+    return withLayout(value.getType(),
+                      LayoutAttr::get(builder.getContext(), "planes", halo));
+  }
+
+  RankedTensorType weightType(Type type) {
+    return withLayout(type, LayoutAttr::get(builder.getContext(), "planes",
+                                            {0, 0, 0, 0}, kWeightBlock));
+  }
+
+  Value packed(Value value) { return mapping.lookup(value); }
+
+  /// The packed form of a weight operand.
+  Value packedWeight(Value value) {
+    Value result = packed(value);
+    RankedTensorType wanted = weightType(value.getType());
+    if (result.getType() == wanted)
+      return result;
+    ++relayouts;
+    return bitpack::RelayoutOp::create(builder, value.getLoc(), wanted, result);
+  }
+
+  void keepAttributes(Operation *from, Operation *to) {
+    to->setDiscardableAttrs(llvm::to_vector(from->getDiscardableAttrs()));
+  }
+
+  /// Replaces the plain result of `op`, or maps its codes.
+  LogicalResult finish(Operation *op, Operation *made) {
+    keepAttributes(op, made);
+    Value old = op->getResult(0), now = made->getResult(0);
+    if (isCodes(old))
+      mapping.map(old, now);
+    else
+      old.replaceAllUsesWith(now);
+    return success();
+  }
+
+  LogicalResult convert(Operation *op) {
+    if (op->getNumResults() != 1)
+      return op->emitError("cannot be computed on packed codes");
+    for (Type type :
+         llvm::concat<Type>(op->getOperandTypes(), op->getResultTypes()))
+      if (isCodes(type) && failed(checkShape(op, cast<RankedTensorType>(type))))
+        return failure();
+    return llvm::TypeSwitch<Operation *, LogicalResult>(op)
+        .Case<hwgq::ConstantOp, hwgq::Conv2DOp, hwgq::MatMulOp,
+              hwgq::QuantizeOp, hwgq::ThresholdOp, hwgq::MaxPoolOp,
+              hwgq::AvgPoolOp, hwgq::AffineOp, hwgq::PadOp, tensor::ConcatOp>(
+            [&](auto typed) { return convertOp(typed); })
+        .Case<tensor::ExpandShapeOp, tensor::CollapseShapeOp, tensor::CastOp,
+              tensor::ReshapeOp>(
+            [&](Operation *reshape) { return convertReshape(reshape); })
+        .Case<tensor::EmptyOp>([](auto) { return success(); })
+        .Default([&](Operation *other) { return convertMove(other); });
+  }
+
+  LogicalResult convertOp(hwgq::ConstantOp op) {
+    RankedTensorType type = packedType(op);
+    ElementsAttr words = packConstant(type, getCodes(op));
+    return finish(
+        op, bitpack::ConstantOp::create(builder, op.getLoc(), type, words));
+  }
+
+  /// The only user of an accumulator, when it is a threshold.
+  static hwgq::ThresholdOp followingThreshold(Value acc) {
+    if (!acc.hasOneUse() || !getElementTypeOrSelf(acc.getType()).isInteger(32))
+      return {};
+    return dyn_cast<hwgq::ThresholdOp>(*acc.getUsers().begin());
+  }
+
+  /// The operands of a contraction: packed, or float where one is float.
+  std::pair<Value, Value> operands(Value input, Value weight) {
+    Value w = isCodes(weight) ? packedWeight(weight) : weight;
+    if (!isCodes(input))
+      return {input, w};
+    Value x = packed(input);
+    if (isCodes(weight))
+      return {x, w};
+    // Codes enter a float chain as f32(n) = f32(f32(n) * 1).
+    auto type = RankedTensorType::get(
+        cast<RankedTensorType>(input.getType()).getShape(),
+        builder.getF32Type());
+    return {bitpack::AffineOp::create(builder, input.getLoc(), type, x,
+                                      builder.getDenseF32ArrayAttr({1.0f})),
+            w};
+  }
+
+  /// Puts the thresholds that follow `op` into the contraction that `create`
+  /// makes from a location, a result type, thresholds and directions.
+  LogicalResult convertContraction(
+      Operation *op,
+      function_ref<Operation *(Location, Type, ElementsAttr, DenseI8ArrayAttr)>
+          create) {
+    hwgq::ThresholdOp threshold = followingThreshold(op->getResult(0));
+    if (!threshold || threshold->getBlock() != op->getBlock())
+      return finish(op,
+                    create(op->getLoc(), op->getResult(0).getType(), {}, {}));
+    Location loc =
+        threshold.getLoc() == op->getLoc()
+            ? op->getLoc()
+            : builder.getFusedLoc({op->getLoc(), threshold.getLoc()});
+    Operation *made =
+        create(loc, packedType(threshold), threshold.getThresholds(),
+               threshold.getDirectionAttr());
+    keepAttributes(op, made);
+    mapping.map(threshold.getResult(), made->getResult(0));
+    return success();
+  }
+
+  LogicalResult convertOp(hwgq::Conv2DOp op) {
+    auto [x, w] = operands(op.getInput(), op.getWeight());
+    return convertContraction(
+        op, [&, x = x, w = w](Location loc, Type type, ElementsAttr thresholds,
+                              DenseI8ArrayAttr direction) {
+          return bitpack::Conv2DOp::create(
+              builder, loc, type, x, w, op.getStridesAttr(), op.getPadsAttr(),
+              op.getDilationsAttr(), op.getGroupsAttr(), thresholds, direction,
+              StringAttr());
+        });
+  }
+
+  LogicalResult convertOp(hwgq::MatMulOp op) {
+    auto [x, w] = operands(op.getInput(), op.getWeight());
+    return convertContraction(
+        op, [&, x = x, w = w](Location loc, Type type, ElementsAttr thresholds,
+                              DenseI8ArrayAttr direction) {
+          return bitpack::MatMulOp::create(builder, loc, type, x, w, thresholds,
+                                           direction, StringAttr());
+        });
+  }
+
+  LogicalResult convertOp(hwgq::QuantizeOp op) {
+    return finish(op, bitpack::QuantizeOp::create(builder, op.getLoc(),
+                                                  packedType(op), op.getInput(),
+                                                  op.getStepAttr()));
+  }
+
+  LogicalResult convertOp(hwgq::ThresholdOp op) {
+    if (mapping.contains(op.getResult())) // in its contraction
+      return success();
+    Value input =
+        isCodes(op.getInput()) ? packed(op.getInput()) : op.getInput();
+    return finish(op, bitpack::ThresholdOp::create(
+                          builder, op.getLoc(), packedType(op), input,
+                          op.getThresholds(), op.getDirectionAttr()));
+  }
+
+  LogicalResult convertOp(hwgq::MaxPoolOp op) {
+    return finish(op, bitpack::MaxPoolOp::create(
+                          builder, op.getLoc(), packedType(op),
+                          packed(op.getInput()), op.getKernelAttr(),
+                          op.getStridesAttr(), op.getPadsAttr(),
+                          op.getDilationsAttr(), op.getFallingAttr()));
+  }
+
+  LogicalResult convertOp(hwgq::AvgPoolOp op) {
+    return finish(op,
+                  bitpack::AvgPoolOp::create(
+                      builder, op.getLoc(), op.getType(), packed(op.getInput()),
+                      op.getKernelAttr(), op.getStridesAttr(), op.getPadsAttr(),
+                      op.getDilationsAttr(), op.getCountIncludePadAttr(),
+                      op.getScaleAttr()));
+  }
+
+  LogicalResult convertOp(hwgq::AffineOp op) {
+    return finish(op, bitpack::AffineOp::create(
+                          builder, op.getLoc(), op.getType(),
+                          packed(op.getInput()), op.getScaleAttr()));
+  }
+
+  LogicalResult convertOp(hwgq::PadOp op) {
+    return finish(op, bitpack::PadOp::create(
+                          builder, op.getLoc(), packedType(op),
+                          packed(op.getInput()), op.getLowAttr(),
+                          op.getHighAttr(), cast<IntegerAttr>(op.getValue())));
+  }
+
+  LogicalResult convertOp(tensor::ConcatOp op) {
+    SmallVector<Value> inputs;
+    for (Value input : op.getInputs())
+      inputs.push_back(packed(input));
+    return finish(op, bitpack::ConcatOp::create(
+                          builder, op.getLoc(), packedType(op.getResult()),
+                          inputs, builder.getI64IntegerAttr(op.getDim())));
+  }
+
+  LogicalResult convertReshape(Operation *op) {
+    ++relayouts;
+    return finish(op, bitpack::RelayoutOp::create(builder, op->getLoc(),
+                                                  packedType(op->getResult(0)),
+                                                  packed(op->getOperand(0))));
+  }
+
+  /// Any other movement of codes goes over floats: f32(n), the same op on
+  /// floats, and the step function that gives n back.
+  LogicalResult convertMove(Operation *op) {
+    if (!isa<linalg::TransposeOp, tensor::ExtractSliceOp>(op))
+      return op->emitError("cannot be computed on packed codes; supported are "
+                           "contractions, thresholds, pools, pads, "
+                           "concatenation, reshapes, transposes and slices");
+    ++floatMoves;
+    op->emitRemark("moves codes as floats");
+    Location loc = op->getLoc();
+    Value source = op->getOperand(0);
+    auto code = cast<CodeType>(getElementTypeOrSelf(source.getType()));
+    auto floatOf = [&](Type type) {
+      return RankedTensorType::get(cast<RankedTensorType>(type).getShape(),
+                                   builder.getF32Type());
+    };
+    Value x = bitpack::AffineOp::create(builder, loc, floatOf(source.getType()),
+                                        packed(source),
+                                        builder.getDenseF32ArrayAttr({1.0f}));
+    Value moved;
+    if (auto transpose = dyn_cast<linalg::TransposeOp>(op)) {
+      auto type = floatOf(op->getResult(0).getType());
+      SmallVector<OpFoldResult> sizes;
+      for (int64_t d : transpose.getPermutation())
+        sizes.push_back(tensor::getMixedSize(builder, loc, x, d));
+      Value init =
+          tensor::EmptyOp::create(builder, loc, sizes, type.getElementType());
+      moved = linalg::TransposeOp::create(builder, loc, x, init,
+                                          transpose.getPermutation())
+                  ->getResult(0);
+      if (moved.getType() != type)
+        moved = tensor::CastOp::create(builder, loc, type, moved);
+    } else {
+      auto slice = cast<tensor::ExtractSliceOp>(op);
+      moved = tensor::ExtractSliceOp::create(
+          builder, loc, floatOf(slice.getType()), x, slice.getMixedOffsets(),
+          slice.getMixedSizes(), slice.getMixedStrides());
+    }
+    return finish(op, bitpack::QuantizeOp::create(builder, loc,
+                                                  packedType(op->getResult(0)),
+                                                  moved, numbersAsStep(code)));
+  }
+
+  /// The step function that is the identity on the numbers of `code`.
+  StepAttr numbersAsStep(CodeType code) {
+    SmallVector<float> breakpoints;
+    SmallVector<bool> closed;
+    SmallVector<int32_t> values = {code.getMin()};
+    for (int32_t n = code.getMin() + code.getStride(); n <= code.getMax();
+         n += code.getStride()) {
+      breakpoints.push_back(float(n) - float(code.getStride()) / 2);
+      closed.push_back(true);
+      values.push_back(n);
+    }
+    return StepAttr::get(builder.getContext(),
+                         builder.getDenseF32ArrayAttr(breakpoints),
+                         builder.getDenseBoolArrayAttr(closed),
+                         builder.getDenseI32ArrayAttr(values), code.getMin());
+  }
+
+  OpBuilder builder;
+  func::FuncOp function;
+  IRMapping mapping;
+  SmallVector<Operation *> done;
+};
+
+struct HwgqToBitpack : hwgq::impl::HwgqToBitpackBase<HwgqToBitpack> {
+  void runOnOperation() override {
+    Packer packer(getOperation());
+    if (getOperation().isExternal())
+      return;
+    if (failed(packer.run()))
+      return signalPassFailure();
+    relayouts += packer.relayouts;
+    floatMoves += packer.floatMoves;
+  }
+};
+
+} // namespace

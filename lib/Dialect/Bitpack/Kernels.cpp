@@ -1,0 +1,116 @@
+//===- Kernels.cpp - the table of kernels ---------------------------------===//
+#include "hwgq/Dialect/Kernels.h"
+
+using namespace mlir;
+using namespace hwgq;
+using namespace hwgq::bitpack;
+
+static RankedTensorType tensorType(Value value) {
+  return cast<RankedTensorType>(value.getType());
+}
+
+std::optional<Contraction> Contraction::get(Operation *op) {
+  Contraction c;
+  c.op = op;
+  auto common = [&](auto typed) {
+    c.input = typed.getInput();
+    c.weight = typed.getWeight();
+    c.result = typed.getResult();
+    if (auto thresholds = typed.getThresholds())
+      c.thresholds = *thresholds;
+    if (auto direction = typed.getDirection())
+      c.direction = *direction;
+    c.inChannels = tensorType(c.input).getShape().back();
+    c.outChannels = tensorType(c.weight).getDimSize(0);
+  };
+  if (auto conv = dyn_cast<bitpack::Conv2DOp>(op)) {
+    common(conv);
+    ArrayRef<int64_t> shape = tensorType(c.weight).getShape();
+    c.window = {{shape[1], shape[2]},
+                llvm::to_vector<2>(conv.getStrides()),
+                llvm::to_vector<2>(conv.getDilations()),
+                llvm::to_vector<4>(conv.getPads())};
+    c.groups = conv.getGroups();
+    return c;
+  }
+  if (auto matmul = dyn_cast<bitpack::MatMulOp>(op)) {
+    common(matmul);
+    c.window = {{1, 1}, {1, 1}, {1, 1}, {0, 0, 0, 0}};
+    c.isMatMul = true;
+    return c;
+  }
+  return std::nullopt;
+}
+
+RankedTensorType Contraction::inputType() const { return tensorType(input); }
+RankedTensorType Contraction::weightType() const { return tensorType(weight); }
+RankedTensorType Contraction::resultType() const { return tensorType(result); }
+
+CodeType Contraction::inputCode() const {
+  return dyn_cast<CodeType>(inputType().getElementType());
+}
+
+CodeType Contraction::weightCode() const {
+  return dyn_cast<CodeType>(weightType().getElementType());
+}
+
+bool Contraction::hasConstantWeight() const {
+  Operation *def = weight.getDefiningOp();
+  return def && def->hasTrait<OpTrait::ConstantLike>();
+}
+
+int64_t Contraction::macs() const {
+  int64_t terms =
+      window.kernel[0] * window.kernel[1] * groupInChannels() * outChannels;
+  if (isMatMul)
+    return terms;
+  for (int64_t d : {1, 2})
+    terms *= std::max<int64_t>(1, resultType().getDimSize(d));
+  return terms;
+}
+
+//===----------------------------------------------------------------------===//
+// The kernels
+//===----------------------------------------------------------------------===//
+
+static const char *popcountRefuses(const Contraction &c) {
+  if (!c.inputCode() || !c.weightCode())
+    return "popcount needs codes on both sides";
+  if (getLayout(c.inputType()).getForm() != "planes" ||
+      getLayout(c.weightType()).getForm() != "planes")
+    return "popcount reads bit planes";
+  if (!c.hasConstantWeight())
+    return "popcount needs constant weights";
+  if (c.groups > 1 && (c.groupInChannels() % 64 || c.groupOutChannels() % 8))
+    return "popcount needs groups of 64 input and 8 output channels";
+  return nullptr;
+}
+
+static const char *f32Refuses(const Contraction &c) {
+  if (c.inputCode())
+    return "f32 needs floats as input";
+  if (!c.hasConstantWeight())
+    return "f32 needs constant weights";
+  return nullptr;
+}
+
+static const char *genericRefuses(const Contraction &) { return nullptr; }
+
+ArrayRef<Kernel> bitpack::getKernels() {
+  static const Kernel kernels[] = {
+      {"popcount",
+       "popcount(a AND b) of bit planes on vectors",
+       {},
+       popcountRefuses},
+      {"f32", "chains of fused multiply-adds on vectors", {}, f32Refuses},
+      {"generic", "plain loops over words or floats", {}, genericRefuses},
+  };
+  return kernels;
+}
+
+const Kernel *bitpack::findKernel(StringRef name) {
+  for (const Kernel &kernel : getKernels())
+    if (kernel.name == name)
+      return &kernel;
+  return nullptr;
+}
