@@ -1,0 +1,17 @@
+//===- TensorToLoops.h - upstream tensor ops to loops -----------*- C++ -*-===//
+#ifndef HWGQ_CONVERSION_TENSORTOLOOPS_H
+#define HWGQ_CONVERSION_TENSORTOLOOPS_H
+
+#include "mlir/Transforms/DialectConversion.h"
+
+namespace hwgq {
+
+/// Adds the patterns that turn linalg.generic and the tensor dialect's data
+/// movement into parallel loops over memrefs. Vectors have `lanes` elements.
+void populateTensorToLoopsPatterns(mlir::RewritePatternSet &patterns,
+                                   const mlir::TypeConverter &converter,
+                                   int64_t lanes);
+
+} // namespace hwgq
+
+#endif // HWGQ_CONVERSION_TENSORTOLOOPS_H
