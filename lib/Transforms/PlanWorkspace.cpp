@@ -220,7 +220,7 @@ struct PlanWorkspace : hwgq::impl::PlanWorkspaceBase<PlanWorkspace> {
     builder.setInsertionPoint(ret);
     func::ReturnOp::create(builder, ret.getLoc());
     ret.erase();
-    function.removeResultAttrsAttr();
+    function.removeResAttrsAttr();
     function.setFunctionType(builder.getFunctionType(types, {}));
     function.setAllArgAttrs(attributes);
   }
@@ -319,7 +319,7 @@ struct PlanWorkspace : hwgq::impl::PlanWorkspaceBase<PlanWorkspace> {
     return total;
   }
 
-  void replaceBuffers(func::FuncOp function, ArrayRef<Buffer> buffers,
+  void replaceBuffers(func::FuncOp function, MutableArrayRef<Buffer> buffers,
                       int64_t constant) {
     Block &entry = function.front();
     MLIRContext *context = &getContext();
@@ -332,7 +332,7 @@ struct PlanWorkspace : hwgq::impl::PlanWorkspaceBase<PlanWorkspace> {
     OpBuilder builder(context);
     builder.setInsertionPointToStart(&entry);
     Value batch = getBatch(builder, function);
-    for (const Buffer &buffer : buffers) {
+    for (Buffer &buffer : buffers) {
       builder.setInsertionPoint(buffer.alloc);
       Location loc = buffer.alloc.getLoc();
       Value offset;

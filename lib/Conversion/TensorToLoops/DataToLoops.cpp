@@ -4,6 +4,7 @@
 #include "hwgq/Dialect/HWGQ.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
+#include "mlir/Dialect/Utils/IndexingUtils.h"
 #include "mlir/Dialect/Utils/StaticValueUtils.h"
 #include "mlir/Dialect/Vector/IR/VectorOps.h"
 
@@ -182,24 +183,8 @@ struct ConvertConstant : DataPattern<arith::ConstantOp> {
     auto value = dyn_cast<ElementsAttr>(op.getValue());
     if (!type || !value)
       return failure();
-    auto module = op->getParentOfType<ModuleOp>();
-    MemRefType memref = memrefType(type);
-    std::string name;
-    for (memref::GlobalOp global : module.getOps<memref::GlobalOp>())
-      if (global.getType() == memref && global.getInitialValue() == value)
-        name = global.getSymName().str();
-    if (name.empty()) {
-      OpBuilder::InsertionGuard guard(rewriter);
-      rewriter.setInsertionPointToStart(module.getBody());
-      unsigned id = 0;
-      do
-        name = ("constant_" + Twine(id++)).str();
-      while (module.lookupSymbol(name));
-      memref::GlobalOp::create(rewriter, op.getLoc(), name,
-                               rewriter.getStringAttr("private"), memref, value,
-                               /*constant=*/true, rewriter.getI64IntegerAttr(64));
-    }
-    rewriter.replaceOpWithNewOp<memref::GetGlobalOp>(op, memref, name);
+    rewriter.replaceOp(op, createGlobalConstant(rewriter, op.getLoc(),
+                                                memrefType(type), value));
     return success();
   }
 };
@@ -394,7 +379,8 @@ struct ConvertFromElements : DataPattern<tensor::FromElementsOp> {
 
 void hwgq::populateDataToLoopsPatterns(RewritePatternSet &patterns,
                                        const TypeConverter &converter,
-                                       int64_t lanes) {
+                                       const LoopOptions &options) {
+  int64_t lanes = options.vectorBytes / sizeof(float);
   patterns.add<ConvertEmpty, ConvertConstant, ConvertDim, ConvertExpand,
                ConvertCollapse, ConvertCast, ConvertExtractSlice,
                ConvertInsertSlice, ConvertConcat, ConvertSplat, ConvertExtract,
@@ -403,7 +389,7 @@ void hwgq::populateDataToLoopsPatterns(RewritePatternSet &patterns,
 
 void hwgq::populateTensorToLoopsPatterns(RewritePatternSet &patterns,
                                          const TypeConverter &converter,
-                                         int64_t lanes) {
-  populateGenericToLoopsPatterns(patterns, converter, lanes);
-  populateDataToLoopsPatterns(patterns, converter, lanes);
+                                         const LoopOptions &options) {
+  populateGenericToLoopsPatterns(patterns, converter, options);
+  populateDataToLoopsPatterns(patterns, converter, options);
 }

@@ -21,9 +21,10 @@ namespace {
 class GenericLowering {
 public:
   GenericLowering(linalg::GenericOp op, ValueRange inputs, ValueRange inits,
-                  ConversionPatternRewriter &rewriter, int64_t lanes)
+                  ConversionPatternRewriter &rewriter,
+                  const LoopOptions &options)
       : op(op), inputs(inputs), inits(inits), b(rewriter), loc(op.getLoc()),
-        lanes(lanes), maps(op.getIndexingMapsArray()) {}
+        options(options), lanes(options.vectorBytes / sizeof(float)), maps(op.getIndexingMapsArray()) {}
 
   LogicalResult run(const TypeConverter &converter,
                     SmallVectorImpl<Value> &results);
@@ -31,7 +32,7 @@ public:
 private:
   bool findLoopSizes();
   bool chooseOrder();
-  bool canVectorize() const;
+  bool canVectorize();
   void allocateResults(const TypeConverter &converter);
   void emitParallel(OpBuilder &builder, unsigned depth);
   void emitInner(OpBuilder &builder);
@@ -49,6 +50,7 @@ private:
   ValueRange inputs, inits;
   ConversionPatternRewriter &b;
   Location loc;
+  const LoopOptions &options;
   int64_t lanes;
   SmallVector<AffineMap> maps;
   SmallVector<OpFoldResult> sizes; // of the loops
@@ -93,7 +95,7 @@ bool GenericLowering::chooseOrder() {
 
 /// Along the last parallel dimension each operand is contiguous or constant,
 /// and every op of the body works on vectors.
-bool GenericLowering::canVectorize() const {
+bool GenericLowering::canVectorize() {
   if (parallel.empty())
     return false;
   unsigned v = parallel.back();
@@ -185,6 +187,15 @@ SmallVector<Value> GenericLowering::emitBody(OpBuilder &builder,
       Value memref = b.getRemappedValue(extract.getTensor());
       map.map(extract.getResult(),
               memref::LoadOp::create(builder, loc, memref, at));
+      continue;
+    }
+    if (auto fma = dyn_cast<math::FmaOp>(inner)) {
+      SmallVector<Value> terms;
+      for (Value operand : fma->getOperands())
+        terms.push_back(vector ? vectorize(builder, map.lookupOrDefault(operand))
+                               : map.lookupOrDefault(operand));
+      map.map(fma.getResult(),
+              createFma(builder, loc, terms[0], terms[1], terms[2], options));
       continue;
     }
     if (!vector || inner.hasTrait<OpTrait::ConstantLike>()) {
@@ -320,14 +331,14 @@ LogicalResult GenericLowering::run(const TypeConverter &converter,
 
 struct ConvertGeneric : OpConversionPattern<linalg::GenericOp> {
   ConvertGeneric(const TypeConverter &converter, MLIRContext *context,
-                 int64_t lanes)
-      : OpConversionPattern(converter, context), lanes(lanes) {}
+                 const LoopOptions &options)
+      : OpConversionPattern(converter, context), options(options) {}
 
   LogicalResult
   matchAndRewrite(linalg::GenericOp op, OpAdaptor adaptor,
                   ConversionPatternRewriter &rewriter) const override {
     GenericLowering lowering(op, adaptor.getInputs(), adaptor.getOutputs(),
-                             rewriter, lanes);
+                             rewriter, options);
     SmallVector<Value> results;
     if (failed(lowering.run(*getTypeConverter(), results)))
       return failure();
@@ -335,13 +346,13 @@ struct ConvertGeneric : OpConversionPattern<linalg::GenericOp> {
     return success();
   }
 
-  int64_t lanes;
+  LoopOptions options;
 };
 
 } // namespace
 
 void hwgq::populateGenericToLoopsPatterns(RewritePatternSet &patterns,
                                           const TypeConverter &converter,
-                                          int64_t lanes) {
-  patterns.add<ConvertGeneric>(converter, patterns.getContext(), lanes);
+                                          const LoopOptions &options) {
+  patterns.add<ConvertGeneric>(converter, patterns.getContext(), options);
 }

@@ -2,6 +2,7 @@
 #ifndef HWGQ_LIB_CONVERSION_TENSORTOLOOPS_INTERNAL_H
 #define HWGQ_LIB_CONVERSION_TENSORTOLOOPS_INTERNAL_H
 
+#include "hwgq/Conversion/BitpackToLoops.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
@@ -17,10 +18,10 @@ void emitTasks(mlir::OpBuilder &builder, mlir::Location loc,
 
 void populateGenericToLoopsPatterns(mlir::RewritePatternSet &patterns,
                                     const mlir::TypeConverter &converter,
-                                    int64_t lanes);
+                                    const LoopOptions &options);
 void populateDataToLoopsPatterns(mlir::RewritePatternSet &patterns,
                                  const mlir::TypeConverter &converter,
-                                 int64_t lanes);
+                                 const LoopOptions &options);
 
 } // namespace hwgq
 
