@@ -70,9 +70,15 @@ void hwgq::buildPhase(OpPassManager &manager, Phase phase,
   switch (phase) {
   case Phase::Import:
   case Phase::HWGQ:
-  case Phase::Bitpack:
-  case Phase::Kernel:
     return;
+  case Phase::Bitpack:
+    return manager.addNestedPass<func::FuncOp>(createHwgqToBitpack());
+  case Phase::Kernel: {
+    BitpackSelectKernelsOptions kernels;
+    kernels.targetFeatures = llvm::to_vector(target.features);
+    kernels.kernel = options.kernel;
+    return manager.addNestedPass<func::FuncOp>(createBitpackSelectKernels(kernels));
+  }
   case Phase::Loops:
     return buildLoops(manager, target);
   case Phase::Target:
