@@ -23,12 +23,7 @@ for argument in "$@"; do
   esac
 done
 build=build
-if [[ $preset == debug-asan ]]; then
-  build=build-asan
-  export HWGQ_SANITIZED=1
-  # MLIR's own libraries are not instrumented: its containers cross the border.
-  export ASAN_OPTIONS=detect_container_overflow=0:${ASAN_OPTIONS:-}
-fi
+[[ $preset == debug-asan ]] && build=build-asan
 jobs=$(nproc)
 
 ((setup)) && scripts/setup.sh
