@@ -7,26 +7,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "../../../lib/Conversion/BitpackToLoops/PopcountTile.h"
-
-#include "mlir/Conversion/Passes.h"
-#include "mlir/Dialect/Arith/IR/Arith.h"
-#include "mlir/Dialect/ControlFlow/IR/ControlFlow.h"
-#include "mlir/Dialect/Func/IR/FuncOps.h"
-#include "mlir/Dialect/LLVMIR/LLVMDialect.h"
-#include "mlir/Dialect/Math/IR/Math.h"
-#include "mlir/Dialect/MemRef/IR/MemRef.h"
-#include "mlir/Dialect/MemRef/Transforms/Passes.h"
-#include "mlir/Dialect/SCF/IR/SCF.h"
-#include "mlir/Dialect/Vector/IR/VectorOps.h"
-#include "mlir/ExecutionEngine/ExecutionEngine.h"
-#include "mlir/IR/BuiltinOps.h"
-#include "mlir/Parser/Parser.h"
-#include "mlir/Pass/PassManager.h"
-#include "mlir/Pass/PassRegistry.h"
-#include "mlir/Target/LLVMIR/Dialect/All.h"
-#include "mlir/Transforms/Passes.h"
-
-#include "llvm/Support/TargetSelect.h"
+#include "Jit.h"
 
 #include <gtest/gtest.h>
 
@@ -57,7 +38,6 @@ struct Case {
 class Conv {
 public:
   Conv(const PopcountTarget &target, const Case &c) : target(target), c(c) {
-    context.loadAllAvailableDialects();
     tile.block = getPopcountBlock(target, c.channels);
     tile.planesA = c.planesA;
     tile.planesW = c.planesW;
@@ -81,25 +61,8 @@ public:
 
   /// Runs the emitted loops.
   std::vector<int32_t> run() {
-    OwningOpRef<ModuleOp> module = build();
-    PassManager passes(&context);
-    EXPECT_TRUE(succeeded(parsePassPipeline(
-        "canonicalize,cse,convert-scf-to-cf,convert-vector-to-llvm,"
-        "convert-math-to-llvm,finalize-memref-to-llvm,convert-arith-to-llvm,"
-        "convert-func-to-llvm{use-bare-ptr-memref-call-conv=1},"
-        "convert-cf-to-llvm,reconcile-unrealized-casts",
-        passes)));
-    EXPECT_TRUE(succeeded(passes.run(*module)));
-    auto engine = ExecutionEngine::create(*module);
-    if (!engine) {
-      ADD_FAILURE() << llvm::toString(engine.takeError());
-      return {};
-    }
     std::vector<int32_t> out(outElements(), 0x5a5a5a5a);
-    void *a = acts.data(), *w = weights.data(), *o = out.data();
-    void *arguments[] = {&a, &w, &o};
-    llvm::Error error = (*engine)->invokePacked("conv", arguments);
-    EXPECT_FALSE(bool(error));
+    EXPECT_TRUE(runConv(*build(), {acts.data(), weights.data(), out.data()}));
     return out;
   }
 
@@ -149,77 +112,28 @@ private:
 
   OwningOpRef<ModuleOp> build() {
     OpBuilder b(&context);
-    OwningOpRef<ModuleOp> module = ModuleOp::create(loc);
-    b.setInsertionPointToEnd(module->getBody());
     Type i64 = b.getI64Type(), i32 = b.getI32Type();
-    auto actType =
-        MemRefType::get({1, c.size, c.size * c.words * c.planesA}, i64);
-    auto weightType = MemRefType::get(
-        {blocks, c.filter, c.filter * c.words, c.planesW * tile.block}, i64);
-    auto outType =
-        MemRefType::get({c.outSize(), c.outSize(), blocks * tile.block}, i32);
-    auto func = func::FuncOp::create(
-        b, loc, "conv", b.getFunctionType({actType, weightType, outType}, {}));
-    func->setAttr(LLVM::LLVMDialect::getEmitCWrapperAttrName(),
-                  b.getUnitAttr());
-    Block *entry = func.addEntryBlock();
-    b.setInsertionPointToEnd(entry);
-    loop(b, blocks, 1, [&](Value k) {
-      loop(b, c.outSize(), 1, [&](Value y) {
-        int64_t whole = c.outSize() / tile.pixels * tile.pixels;
-        loop(b, whole, tile.pixels,
-             [&](Value x) { emit(b, entry, k, y, x, tile); });
-        PopcountTile rest = tile;
-        rest.pixels = c.outSize() - whole;
-        if (rest.pixels)
-          emit(b, entry, k, y, index(b, whole), rest);
-      });
-    });
-    func::ReturnOp::create(b, loc);
-    return module;
+    MemRefType types[] = {
+        MemRefType::get({1, c.size, c.size * c.words * c.planesA}, i64),
+        MemRefType::get(
+            {blocks, c.filter, c.filter * c.words, c.planesW * tile.block},
+            i64),
+        MemRefType::get({c.outSize(), c.outSize(), blocks * tile.block}, i32)};
+    return buildConv(
+        b, types, blocks, c.outSize(), tile.pixels,
+        [&](ValueRange arguments, Value k, Value y, Value x, int64_t pixels) {
+          PopcountTile shape = tile;
+          shape.pixels = pixels;
+          Location loc = b.getUnknownLoc();
+          SmallVector<Value> sums =
+              emitPopcountTile(b, loc, target, shape, arguments[0],
+                               constant(b, 0), times(b, y, c.stride),
+                               times(b, x, tile.pixelStep), arguments[1], k);
+          storeTile(b, sums, arguments[2], k, y, x, tile.block);
+        });
   }
 
-  Value index(OpBuilder &b, int64_t value) {
-    return arith::ConstantIndexOp::create(b, loc, value);
-  }
-  Value times(OpBuilder &b, Value x, int64_t y) {
-    return arith::MulIOp::create(b, loc, x, index(b, y));
-  }
-
-  void loop(OpBuilder &b, int64_t end, int64_t step,
-            llvm::function_ref<void(Value)> body) {
-    auto op =
-        scf::ForOp::create(b, loc, index(b, 0), index(b, end), index(b, step));
-    OpBuilder::InsertionGuard guard(b);
-    b.setInsertionPointToStart(op.getBody());
-    body(op.getInductionVar());
-  }
-
-  void emit(OpBuilder &b, Block *entry, Value k, Value y, Value x,
-            const PopcountTile &shape) {
-    SmallVector<Value> sums = emitPopcountTile(
-        b, loc, target, shape, entry->getArgument(0), index(b, 0),
-        times(b, y, c.stride), times(b, x, c.stride * c.words * c.planesA),
-        entry->getArgument(1), k);
-    for (auto [p, sum] : llvm::enumerate(sums))
-      vector::StoreOp::create(
-          b, loc, sum, entry->getArgument(2),
-          ValueRange{y, arith::AddIOp::create(b, loc, x, index(b, p)),
-                     times(b, k, shape.block)});
-  }
-
-  static DialectRegistry dialects() {
-    DialectRegistry registry;
-    registry
-        .insert<arith::ArithDialect, cf::ControlFlowDialect, func::FuncDialect,
-                LLVM::LLVMDialect, math::MathDialect, memref::MemRefDialect,
-                scf::SCFDialect, vector::VectorDialect>();
-    registerAllToLLVMIRTranslations(registry);
-    return registry;
-  }
-
-  MLIRContext context{dialects()};
-  Location loc = UnknownLoc::get(&context);
+  JitContext context;
   const PopcountTarget &target;
   Case c;
   PopcountTile tile;
@@ -237,12 +151,7 @@ void checkOnEveryTarget(const Case &c) {
 
 class PopcountTileTest : public testing::Test {
 protected:
-  static void SetUpTestSuite() {
-    llvm::InitializeNativeTarget();
-    llvm::InitializeNativeTargetAsmPrinter();
-    registerConversionPasses();
-    registerTransformsPasses();
-  }
+  static void SetUpTestSuite() { initializeJit(); }
 };
 
 // size, words, channels, planesA, planesW, filter, stride, dilation,
