@@ -23,7 +23,12 @@ for argument in "$@"; do
   esac
 done
 build=build
-[[ $preset == debug-asan ]] && build=build-asan
+if [[ $preset == debug-asan ]]; then
+  build=build-asan
+  export HWGQ_SANITIZED=1
+  # MLIR's own libraries are not instrumented: its containers cross the border.
+  export ASAN_OPTIONS=detect_container_overflow=0:${ASAN_OPTIONS:-}
+fi
 jobs=$(nproc)
 
 ((setup)) && scripts/setup.sh

@@ -99,4 +99,88 @@ def BitpackSelectKernels : Pass<"bitpack-select-kernels", "::mlir::func::FuncOp"
   ];
 }
 
+//===----------------------------------------------------------------------===//
+// loops
+//===----------------------------------------------------------------------===//
+
+def FuseElementwise : Pass<"fuse-elementwise", "::mlir::func::FuncOp"> {
+  let summary = "Make one loop of each chain of element-wise ops";
+  let description = [{
+    Fuses a linalg.generic into its consumer when the consumer is its only
+    user, and broadcasts into every consumer:
+    ```
+    %a = linalg.generic (mulf) ...    ==>    %b = linalg.generic (mulf, addf) ...
+    %b = linalg.generic (addf) ins(%a ...)
+    ```
+  }];
+  let dependentDialects = ["::mlir::linalg::LinalgDialect"];
+}
+
+def ConvertBitpackToLoops : Pass<"convert-bitpack-to-loops", "::mlir::ModuleOp"> {
+  let summary = "Lower tensors to parallel loops over memory";
+  let description = [{
+    One dialect conversion of straight-line functions on tensors (bitpack,
+    hwgq on plain tensors, linalg.generic, tensor) to memrefs. Each op becomes
+    one or a few top-level `scf.forall` over independent tasks, with vectors as
+    wide as `features` allow, and fills a buffer of its own:
+    ```
+    %y = linalg.generic {...} ins(%x : tensor<?x64xf32>) ...
+      ==>
+    %y = memref.alloc(%n) : memref<?x64xf32>
+    scf.forall (%i) in (%n) { scf.for ... { vector.load; arith; vector.store } }
+    ```
+    Float operations keep their order; nothing is contracted or reassociated.
+  }];
+  let options = [
+    ListOption<"features", "features", "std::string",
+               "CPU features that loops may use, as LLVM names them">
+  ];
+  let dependentDialects = [
+    "::mlir::affine::AffineDialect", "::mlir::arith::ArithDialect",
+    "::mlir::memref::MemRefDialect", "::mlir::scf::SCFDialect",
+    "::mlir::vector::VectorDialect"
+  ];
+}
+
+def PlanWorkspace : Pass<"plan-workspace", "::mlir::ModuleOp"> {
+  let summary = "Put all buffers of a function into one workspace";
+  let description = [{
+    Results become trailing arguments (`hwgq.output`), written in place where
+    the result is a buffer of the function's own. Every other `memref.alloc`
+    becomes a view of one workspace argument; buffers with disjoint lifetimes
+    share memory (greedy by size). Offsets are affine in the batch, and
+    `hwgq.workspace = array<i64: constant, per batch>` tells the bytes needed.
+    ```
+    func.func @main(%x: memref<?x4xf32>) -> memref<?x4xf32>
+      ==>
+    func.func @main(%x: memref<?x4xf32>, %y: memref<?x4xf32> {hwgq.output},
+                    %workspace: memref<?xi8>) attributes {hwgq.workspace = ...}
+    ```
+  }];
+  let statistics = [
+    Statistic<"workspaceBytes", "workspace-bytes",
+              "Bytes of workspace at batch 1">
+  ];
+  let dependentDialects = ["::mlir::memref::MemRefDialect",
+                           "::mlir::scf::SCFDialect"];
+}
+
+//===----------------------------------------------------------------------===//
+// target
+//===----------------------------------------------------------------------===//
+
+def OutlineTasks : Pass<"outline-tasks", "::mlir::ModuleOp"> {
+  let summary = "Make tasks of the runtime from parallel loops";
+  let description = [{
+    Every top-level `scf.forall` becomes a function `task_i(env, begin, end)`
+    and a call of the runtime's parallel_for with it; `hwgq_run(frame)` unpacks
+    struct hwgq_frame and calls `@main`. After each loop the frame's
+    `layer_done` is called where there is one; `hwgq.layers` on the module
+    holds the names.
+  }];
+  let statistics = [Statistic<"tasks", "tasks", "Parallel loops outlined">];
+  let dependentDialects = ["::mlir::LLVM::LLVMDialect",
+                           "::mlir::arith::ArithDialect"];
+}
+
 #endif // HWGQ_PASSES

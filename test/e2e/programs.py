@@ -25,6 +25,9 @@ DIGITS = ROOT / "examples" / "digits"
 EXHAUSTIVE = os.environ.get("HWGQ_TEST_ALL", "") == "1"
 TIMEOUT = 300 if EXHAUSTIVE else 180
 
+# Built with sanitizers: slower, and their shadow memory is no memory that programs use.
+SANITIZED = os.environ.get("HWGQ_SANITIZED", "") == "1"
+
 # The root of the libraries that qemu gives to AArch64 programs.
 AARCH64_ROOT = "/usr/aarch64-linux-gnu"
 
@@ -51,11 +54,11 @@ def run(program, *arguments, status=0, timeout=TIMEOUT, memory=None, cwd=None, p
 
     def limit():
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-        if memory is not None:
+        if memory is not None and not SANITIZED:
             resource.setrlimit(resource.RLIMIT_DATA, (memory, memory))
 
     done = subprocess.run(
-        command, capture_output=True, timeout=timeout, cwd=cwd, preexec_fn=limit, stdin=subprocess.DEVNULL
+        command, capture_output=True, timeout=timeout * (5 if SANITIZED else 1), cwd=cwd, preexec_fn=limit, stdin=subprocess.DEVNULL
     )
     result = Result(command, done.returncode, done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace"))
     assert done.returncode in (0, 1), f"ended by signal or odd status\n{result}"

@@ -1,14 +1,12 @@
 //===- hwgq-opt.cpp - runs passes on IR text ------------------------------===//
 #include "hwgq/InitAllDialects.h"
-#include "hwgq/Passes.h"
 #include "mlir/Tools/mlir-opt/MlirOptMain.h"
-#include "mlir/Transforms/Passes.h"
+#include "hwgq/Pipelines/Pipelines.h"
 
 int main(int argc, char **argv) {
   mlir::DialectRegistry registry;
   hwgq::registerAllDialects(registry);
-  mlir::registerTransformsPasses();
-  hwgq::registerHWGQPasses();
+  hwgq::registerPasses();
   return mlir::asMainReturnCode(
       mlir::MlirOptMain(argc, argv, "hwgq modular optimizer driver\n", registry));
 }

@@ -1,0 +1,61 @@
+//===- ModuleFile.h - from the LLVM dialect to files ------------*- C++ -*-===//
+#ifndef HWGQ_TARGET_MODULEFILE_H
+#define HWGQ_TARGET_MODULEFILE_H
+
+#include "hwgq/Target/TargetSpec.h"
+#include "mlir/IR/BuiltinOps.h"
+#include "llvm/IR/LLVMContext.h"
+#include "llvm/IR/Module.h"
+#include "llvm/Support/Error.h"
+
+namespace hwgq {
+
+/// One input or output of a network.
+struct TensorInfo {
+  std::string name;
+  uint32_t dtype;             ///< enum hwgq_dtype
+  bool output;
+  std::vector<int64_t> shape; ///< -1 is the batch
+};
+
+/// All that a module says of itself beside its code.
+struct ModuleInfo {
+  std::string prefix = "main"; ///< of the symbol `<prefix>_hwgq_module`
+  std::string options;         ///< the compiler's options, as text
+  std::string report;          ///< one JSON object
+  int64_t batch = 1;           ///< -1: dynamic
+  std::vector<TensorInfo> tensors;
+};
+
+/// The inputs and outputs of @main (with memrefs as arguments, outputs marked
+/// `hwgq.output`) and its batch.
+llvm::Expected<ModuleInfo> describeModule(mlir::ModuleOp loops);
+
+/// Translates a module of the LLVM dialect (with `hwgq_run` and `hwgq.layers`)
+/// and adds the record and the entry symbol; `workspace` is constant and per
+/// batch.
+llvm::Expected<std::unique_ptr<llvm::Module>>
+translateModule(mlir::ModuleOp module, const TargetSpec &target,
+                const ModuleInfo &info, std::pair<int64_t, int64_t> workspace,
+                llvm::LLVMContext &context);
+
+/// Machine code as assembly or object.
+llvm::Expected<std::string> generateCode(llvm::Module &module,
+                                         const TargetSpec &target,
+                                         llvm::CodeGenFileType type);
+
+/// Links an object into a finished module file (length and checksum set).
+llvm::Expected<std::string> linkModule(llvm::StringRef object,
+                                       const TargetSpec &target);
+
+/// The C header that declares a module for static linking.
+std::string makeHeader(const ModuleInfo &info,
+                       std::pair<int64_t, int64_t> workspace);
+
+/// Writes a file whole or not at all.
+llvm::Error writeFile(llvm::StringRef path, llvm::StringRef contents,
+                      bool executable = false);
+
+} // namespace hwgq
+
+#endif // HWGQ_TARGET_MODULEFILE_H

@@ -1,0 +1,358 @@
+//===- GenericToLoops.cpp - linalg.generic to vector loops ----------------===//
+//
+// Parallel dimensions run in the order of the first result, the last of them
+// in vectors where every operand is contiguous or constant along it; reduction
+// dimensions run inside, in iterator order, with the accumulators in registers.
+//
+//===----------------------------------------------------------------------===//
+#include "Internal.h"
+#include "mlir/Dialect/Affine/IR/AffineOps.h"
+#include "mlir/Dialect/Linalg/IR/Linalg.h"
+#include "mlir/Dialect/Math/IR/Math.h"
+#include "mlir/Dialect/Tensor/IR/Tensor.h"
+#include "mlir/Dialect/Vector/IR/VectorOps.h"
+
+using namespace mlir;
+using namespace hwgq;
+
+namespace {
+
+/// The state of lowering one linalg.generic.
+class GenericLowering {
+public:
+  GenericLowering(linalg::GenericOp op, ValueRange inputs, ValueRange inits,
+                  ConversionPatternRewriter &rewriter,
+                  const LoopOptions &options)
+      : op(op), inputs(inputs), inits(inits), b(rewriter), loc(op.getLoc()),
+        options(options), lanes(options.vectorBytes / sizeof(float)), maps(op.getIndexingMapsArray()) {}
+
+  LogicalResult run(const TypeConverter &converter,
+                    SmallVectorImpl<Value> &results);
+
+private:
+  bool findLoopSizes();
+  bool chooseOrder();
+  bool canVectorize();
+  void allocateResults(const TypeConverter &converter);
+  void emitParallel(OpBuilder &builder, unsigned depth);
+  void emitInner(OpBuilder &builder);
+  void emitElement(OpBuilder &builder, bool vector);
+  SmallVector<Value> emitReduction(OpBuilder &builder, unsigned depth,
+                                   ValueRange accumulators, bool vector);
+  SmallVector<Value> emitBody(OpBuilder &builder, ValueRange accumulators,
+                              bool vector);
+  SmallVector<Value> indices(OpBuilder &builder, AffineMap map);
+  Value load(OpBuilder &builder, Value memref, AffineMap map, bool vector);
+  Value vectorize(OpBuilder &builder, Value value);
+  unsigned inputCount() const { return inputs.size(); }
+
+  linalg::GenericOp op;
+  ValueRange inputs, inits;
+  ConversionPatternRewriter &b;
+  Location loc;
+  const LoopOptions &options;
+  int64_t lanes;
+  SmallVector<AffineMap> maps;
+  SmallVector<OpFoldResult> sizes; // of the loops
+  SmallVector<unsigned> parallel, reduction;
+  SmallVector<Value> results;
+  SmallVector<Value> ivs;
+  bool vectorizable = false;
+};
+
+bool GenericLowering::findLoopSizes() {
+  sizes.resize(op.getNumLoops());
+  SmallVector<Value> operands(inputs);
+  operands.append(inits.begin(), inits.end());
+  for (auto [operand, map] : llvm::zip(operands, maps)) {
+    auto type = dyn_cast<MemRefType>(operand.getType());
+    if (!type)
+      continue; // a scalar operand
+    for (auto [i, expr] : llvm::enumerate(map.getResults()))
+      if (auto dim = dyn_cast<AffineDimExpr>(expr)) {
+        OpFoldResult &size = sizes[dim.getPosition()];
+        if (!size || (isa<Value>(size) && !type.isDynamicDim(i)))
+          size = memref::getMixedSize(b, loc, operand, i);
+      }
+  }
+  return llvm::all_of(sizes, [](OpFoldResult size) { return bool(size); });
+}
+
+bool GenericLowering::chooseOrder() {
+  AffineMap out = maps[inputCount()];
+  if (!out.isProjectedPermutation())
+    return false;
+  for (AffineExpr expr : out.getResults())
+    parallel.push_back(cast<AffineDimExpr>(expr).getPosition());
+  for (auto [i, kind] : llvm::enumerate(op.getIteratorTypesArray()))
+    if (!llvm::is_contained(parallel, i)) {
+      if (kind == utils::IteratorType::parallel)
+        return false;
+      reduction.push_back(i);
+    }
+  return true;
+}
+
+/// Along the last parallel dimension each operand is contiguous or constant,
+/// and every op of the body works on vectors.
+bool GenericLowering::canVectorize() {
+  if (parallel.empty())
+    return false;
+  unsigned v = parallel.back();
+  for (auto [i, map] : llvm::enumerate(maps)) {
+    Value operand = i < inputCount() ? inputs[i] : inits[i - inputCount()];
+    if (!isa<MemRefType>(operand.getType()))
+      continue;
+    bool bits = getElementTypeOrSelf(operand.getType()).isInteger(1);
+    for (auto [r, expr] : llvm::enumerate(map.getResults()))
+      if (expr.isFunctionOfDim(v)) {
+        auto dim = dyn_cast<AffineDimExpr>(expr);
+        if (!dim || r + 1 != map.getNumResults() || bits)
+          return false;
+      }
+  }
+  for (Operation &inner : op.getRegion().front().without_terminator())
+    if (!inner.hasTrait<OpTrait::ConstantLike>() &&
+        !inner.hasTrait<OpTrait::Vectorizable>())
+      return false;
+  return true;
+}
+
+void GenericLowering::allocateResults(const TypeConverter &converter) {
+  for (auto [i, type] : llvm::enumerate(op.getResultTypes())) {
+    auto memref = cast<MemRefType>(converter.convertType(type));
+    SmallVector<Value> dynamic;
+    AffineMap map = maps[inputCount() + i];
+    for (auto [d, size] : llvm::enumerate(memref.getShape()))
+      if (ShapedType::isDynamic(size)) {
+        unsigned loop = cast<AffineDimExpr>(map.getResult(d)).getPosition();
+        dynamic.push_back(getValueOrCreateConstantIndexOp(b, loc, sizes[loop]));
+      }
+    results.push_back(memref::AllocOp::create(b, loc, memref, dynamic));
+  }
+}
+
+SmallVector<Value> GenericLowering::indices(OpBuilder &builder, AffineMap map) {
+  SmallVector<Value> index;
+  for (AffineExpr expr : map.getResults()) {
+    if (auto dim = dyn_cast<AffineDimExpr>(expr)) {
+      index.push_back(ivs[dim.getPosition()]);
+      continue;
+    }
+    AffineMap one = AffineMap::get(map.getNumDims(), 0, expr);
+    index.push_back(affine::AffineApplyOp::create(builder, loc, one, ivs));
+  }
+  return index;
+}
+
+Value GenericLowering::vectorize(OpBuilder &builder, Value value) {
+  if (isa<VectorType>(value.getType()))
+    return value;
+  return vector::BroadcastOp::create(
+      builder, loc, VectorType::get({lanes}, value.getType()), value);
+}
+
+Value GenericLowering::load(OpBuilder &builder, Value memref, AffineMap map,
+                            bool vector) {
+  if (!isa<MemRefType>(memref.getType()))
+    return memref;
+  SmallVector<Value> index = indices(builder, map);
+  bool along = vector && map.getNumResults() &&
+               map.getResults().back().isFunctionOfDim(parallel.back());
+  if (!along)
+    return memref::LoadOp::create(builder, loc, memref, index);
+  auto type = VectorType::get({lanes}, getElementTypeOrSelf(memref.getType()));
+  return vector::LoadOp::create(builder, loc, type, memref, index);
+}
+
+SmallVector<Value> GenericLowering::emitBody(OpBuilder &builder,
+                                             ValueRange accumulators,
+                                             bool vector) {
+  Block &body = op.getRegion().front();
+  IRMapping map;
+  for (auto [i, input] : llvm::enumerate(inputs))
+    if (!body.getArgument(i).use_empty())
+      map.map(body.getArgument(i), load(builder, input, maps[i], vector));
+  for (auto [i, value] : llvm::enumerate(accumulators))
+    map.map(body.getArgument(inputCount() + i), value);
+  for (Operation &inner : body.without_terminator()) {
+    if (auto index = dyn_cast<linalg::IndexOp>(inner)) {
+      map.map(index.getResult(), ivs[index.getDim()]);
+      continue;
+    }
+    if (auto extract = dyn_cast<tensor::ExtractOp>(inner)) {
+      SmallVector<Value> at;
+      for (Value i : extract.getIndices())
+        at.push_back(map.lookupOrDefault(i));
+      Value memref = b.getRemappedValue(extract.getTensor());
+      map.map(extract.getResult(),
+              memref::LoadOp::create(builder, loc, memref, at));
+      continue;
+    }
+    if (auto fma = dyn_cast<math::FmaOp>(inner)) {
+      SmallVector<Value> terms;
+      for (Value operand : fma->getOperands())
+        terms.push_back(vector ? vectorize(builder, map.lookupOrDefault(operand))
+                               : map.lookupOrDefault(operand));
+      map.map(fma.getResult(),
+              createFma(builder, loc, terms[0], terms[1], terms[2], options));
+      continue;
+    }
+    if (!vector || inner.hasTrait<OpTrait::ConstantLike>()) {
+      builder.clone(inner, map);
+      continue;
+    }
+    OperationState state(inner.getLoc(), inner.getName());
+    for (Value operand : inner.getOperands())
+      state.operands.push_back(vectorize(builder, map.lookupOrDefault(operand)));
+    for (Type type : inner.getResultTypes())
+      state.types.push_back(VectorType::get({lanes}, type));
+    state.addAttributes(inner.getDiscardableAttrDictionary().getValue());
+    state.propertiesAttr = inner.getPropertiesAsAttribute();
+    map.map(inner.getResults(), builder.create(state)->getResults());
+  }
+  SmallVector<Value> yielded;
+  for (Value value : body.getTerminator()->getOperands()) {
+    Value result = map.lookupOrDefault(value);
+    yielded.push_back(vector ? vectorize(builder, result) : result);
+  }
+  return yielded;
+}
+
+SmallVector<Value> GenericLowering::emitReduction(OpBuilder &builder,
+                                                  unsigned depth,
+                                                  ValueRange accumulators,
+                                                  bool vector) {
+  if (depth == reduction.size())
+    return emitBody(builder, accumulators, vector);
+  Value zero = arith::ConstantIndexOp::create(builder, loc, 0);
+  Value one = arith::ConstantIndexOp::create(builder, loc, 1);
+  unsigned dim = reduction[depth];
+  Value upper = getValueOrCreateConstantIndexOp(builder, loc, sizes[dim]);
+  auto loop = scf::ForOp::create(
+      builder, loc, zero, upper, one, accumulators,
+      [&](OpBuilder &inner, Location l, Value iv, ValueRange carried) {
+        ivs[dim] = iv;
+        scf::YieldOp::create(inner, l,
+                             emitReduction(inner, depth + 1, carried, vector));
+      });
+  return SmallVector<Value>(loop.getResults());
+}
+
+void GenericLowering::emitElement(OpBuilder &builder, bool vector) {
+  Block &body = op.getRegion().front();
+  SmallVector<Value> accumulators;
+  for (auto [i, init] : llvm::enumerate(inits)) {
+    BlockArgument argument = body.getArgument(inputCount() + i);
+    Value value;
+    if (argument.use_empty() && reduction.empty())
+      value = arith::ConstantOp::create(builder, loc, builder.getZeroAttr(argument.getType()));
+    else
+      value = load(builder, init, maps[inputCount() + i], vector);
+    accumulators.push_back(vector ? vectorize(builder, value) : value);
+  }
+  SmallVector<Value> values = emitReduction(builder, 0, accumulators, vector);
+  for (auto [i, value] : llvm::enumerate(values)) {
+    SmallVector<Value> index = indices(builder, maps[inputCount() + i]);
+    if (vector)
+      vector::StoreOp::create(builder, loc, value, results[i], index);
+    else
+      memref::StoreOp::create(builder, loc, value, results[i], index);
+  }
+}
+
+/// The last parallel dimension: vectors, then single elements.
+void GenericLowering::emitInner(OpBuilder &builder) {
+  if (parallel.empty())
+    return emitElement(builder, false);
+  unsigned dim = parallel.back();
+  Value zero = arith::ConstantIndexOp::create(builder, loc, 0);
+  Value one = arith::ConstantIndexOp::create(builder, loc, 1);
+  Value upper = getValueOrCreateConstantIndexOp(builder, loc, sizes[dim]);
+  auto loop = [&](Value from, Value to, Value step, bool vector) {
+    scf::ForOp::create(builder, loc, from, to, step, ValueRange{},
+                       [&](OpBuilder &inner, Location l, Value iv, ValueRange) {
+                         ivs[dim] = iv;
+                         emitElement(inner, vector);
+                         scf::YieldOp::create(inner, l);
+                       });
+  };
+  std::optional<int64_t> size = getConstantIntValue(sizes[dim]);
+  if (!vectorizable || (size && *size < lanes))
+    return loop(zero, upper, one, false);
+  Value step = arith::ConstantIndexOp::create(builder, loc, lanes);
+  if (size && *size % lanes == 0)
+    return loop(zero, upper, step, true);
+  Value whole = arith::SubIOp::create(
+      builder, loc, upper, arith::RemUIOp::create(builder, loc, upper, step));
+  loop(zero, whole, step, true);
+  loop(whole, upper, one, false);
+}
+
+void GenericLowering::emitParallel(OpBuilder &builder, unsigned depth) {
+  if (depth + 1 >= parallel.size())
+    return emitInner(builder);
+  unsigned dim = parallel[depth];
+  Value zero = arith::ConstantIndexOp::create(builder, loc, 0);
+  Value one = arith::ConstantIndexOp::create(builder, loc, 1);
+  Value upper = getValueOrCreateConstantIndexOp(builder, loc, sizes[dim]);
+  scf::ForOp::create(builder, loc, zero, upper, one, ValueRange{},
+                     [&](OpBuilder &inner, Location l, Value iv, ValueRange) {
+                       ivs[dim] = iv;
+                       emitParallel(inner, depth + 1);
+                       scf::YieldOp::create(inner, l);
+                     });
+}
+
+LogicalResult GenericLowering::run(const TypeConverter &converter,
+                                   SmallVectorImpl<Value> &out) {
+  if (!findLoopSizes() || !chooseOrder())
+    return op.emitError("cannot lower this indexing to loops");
+  for (unsigned i = inputCount() + 1; i < maps.size(); ++i)
+    if (maps[i] != maps[inputCount()])
+      return op.emitError("results must share one indexing map");
+  vectorizable = canVectorize();
+  ivs.resize(op.getNumLoops());
+  allocateResults(converter);
+  // Tasks: all outer dimensions but one, so that a task has a row of vectors.
+  unsigned outer = parallel.size() > 2 ? parallel.size() - 2
+                                       : (parallel.size() == 2 ? 1 : 0);
+  SmallVector<OpFoldResult> taskSizes;
+  for (unsigned i = 0; i < outer; ++i)
+    taskSizes.push_back(sizes[parallel[i]]);
+  emitTasks(b, loc, taskSizes, [&](OpBuilder &body, ValueRange task) {
+    for (unsigned i = 0; i < outer; ++i)
+      ivs[parallel[i]] = task[i];
+    emitParallel(body, outer);
+  });
+  out.assign(results.begin(), results.end());
+  return success();
+}
+
+struct ConvertGeneric : OpConversionPattern<linalg::GenericOp> {
+  ConvertGeneric(const TypeConverter &converter, MLIRContext *context,
+                 const LoopOptions &options)
+      : OpConversionPattern(converter, context), options(options) {}
+
+  LogicalResult
+  matchAndRewrite(linalg::GenericOp op, OpAdaptor adaptor,
+                  ConversionPatternRewriter &rewriter) const override {
+    GenericLowering lowering(op, adaptor.getInputs(), adaptor.getOutputs(),
+                             rewriter, options);
+    SmallVector<Value> results;
+    if (failed(lowering.run(*getTypeConverter(), results)))
+      return failure();
+    rewriter.replaceOp(op, results);
+    return success();
+  }
+
+  LoopOptions options;
+};
+
+} // namespace
+
+void hwgq::populateGenericToLoopsPatterns(RewritePatternSet &patterns,
+                                          const TypeConverter &converter,
+                                          const LoopOptions &options) {
+  patterns.add<ConvertGeneric>(converter, patterns.getContext(), options);
+}

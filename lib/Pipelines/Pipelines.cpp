@@ -1,0 +1,119 @@
+//===- Pipelines.cpp - the phases of compilation --------------------------===//
+#include "hwgq/Pipelines/Pipelines.h"
+#include "hwgq/Passes.h"
+#include "mlir/Conversion/Passes.h"
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/Dialect/Linalg/Passes.h"
+#include "mlir/Dialect/MemRef/Transforms/Passes.h"
+#include "mlir/Pass/PassRegistry.h"
+#include "mlir/Transforms/Passes.h"
+
+using namespace mlir;
+using namespace hwgq;
+
+static constexpr std::pair<Phase, llvm::StringLiteral> kPhases[] = {
+    {Phase::Import, "import"}, {Phase::HWGQ, "hwgq"},
+    {Phase::Bitpack, "bitpack"}, {Phase::Kernel, "kernel"},
+    {Phase::Loops, "loops"},   {Phase::Target, "target"}};
+
+std::optional<Phase> hwgq::parsePhase(StringRef name) {
+  for (auto [phase, text] : kPhases)
+    if (text == name)
+      return phase;
+  return std::nullopt;
+}
+
+StringRef hwgq::getPhaseName(Phase phase) {
+  for (auto [candidate, text] : kPhases)
+    if (candidate == phase)
+      return text;
+  llvm_unreachable("every phase has a name");
+}
+
+static void buildLoops(OpPassManager &manager, const TargetSpec &target) {
+  // Element-wise float work: one loop per chain instead of one per op.
+  manager.addNestedPass<func::FuncOp>(createConvertElementwiseToLinalgPass());
+  manager.addNestedPass<func::FuncOp>(createLinalgGeneralizeNamedOpsPass());
+  manager.addNestedPass<func::FuncOp>(createFuseElementwise());
+  manager.addPass(createCanonicalizerPass());
+  manager.addPass(createCSEPass());
+  ConvertBitpackToLoopsOptions options;
+  options.features = llvm::to_vector(target.features);
+  manager.addPass(createConvertBitpackToLoops(options));
+  manager.addPass(createCanonicalizerPass());
+  manager.addPass(createCSEPass());
+  manager.addPass(createLoopInvariantCodeMotionPass());
+  manager.addPass(createPlanWorkspace());
+}
+
+void hwgq::buildLoopsToLLVM(OpPassManager &manager) {
+  manager.addPass(createCanonicalizerPass());
+  manager.addPass(createCSEPass());
+  manager.addPass(createLoopInvariantCodeMotionPass());
+  manager.addPass(memref::createExpandStridedMetadataPass());
+  manager.addPass(createLowerAffinePass());
+  manager.addPass(createSCFToControlFlowPass());
+  manager.addPass(createConvertVectorToLLVMPass());
+  manager.addPass(createConvertMathToLLVMPass());
+  manager.addPass(createFinalizeMemRefToLLVMConversionPass());
+  manager.addPass(createArithToLLVMConversionPass());
+  manager.addPass(createConvertFuncToLLVMPass());
+  manager.addPass(createConvertControlFlowToLLVMPass());
+  manager.addPass(createConvertIndexToLLVMPass());
+  manager.addPass(createReconcileUnrealizedCastsPass());
+  manager.addPass(createCanonicalizerPass());
+  manager.addPass(createCSEPass());
+}
+
+void hwgq::buildPhase(OpPassManager &manager, Phase phase,
+                      const TargetSpec &target, const CompileOptions &options) {
+  switch (phase) {
+  case Phase::Import:
+  case Phase::HWGQ:
+    return;
+  case Phase::Bitpack:
+    return manager.addNestedPass<func::FuncOp>(createHwgqToBitpack());
+  case Phase::Kernel: {
+    BitpackSelectKernelsOptions kernels;
+    kernels.targetFeatures = llvm::to_vector(target.features);
+    kernels.kernel = options.kernel;
+    return manager.addNestedPass<func::FuncOp>(createBitpackSelectKernels(kernels));
+  }
+  case Phase::Loops:
+    return buildLoops(manager, target);
+  case Phase::Target:
+    manager.addPass(createOutlineTasks());
+    return buildLoopsToLLVM(manager);
+  }
+}
+
+/// Registers `name` as the pipeline of `phases`, for the target of its options.
+static void registerPhases(StringRef name, StringRef description,
+                           ArrayRef<Phase> phases) {
+  SmallVector<Phase> list(phases);
+  PassPipelineRegistration<CompileOptions>(
+      name, description,
+      [list](OpPassManager &manager, const CompileOptions &options) {
+        llvm::Expected<TargetSpec> target = resolveTarget(options.target);
+        if (!target)
+          llvm::report_fatal_error(target.takeError(), /*gen_crash_diag=*/false);
+        for (Phase phase : list)
+          buildPhase(manager, phase, *target, options);
+      });
+}
+
+void hwgq::registerPasses() {
+  registerHWGQPasses();
+  mlir::registerTransformsPasses();
+  mlir::registerConversionPasses();
+  mlir::registerLinalgPasses();
+  registerPhases("hwgq-legalize-onnx", "From import to the hwgq phase",
+                 {Phase::HWGQ});
+  registerPhases("bitpack-to-loops", "From the kernel to the loops phase",
+                 {Phase::Loops});
+  registerPhases("loops-to-llvm", "From the loops phase to the LLVM dialect",
+                 {Phase::Target});
+  registerPhases("hwgq-cpu", "From import to the LLVM dialect for a CPU",
+                 {Phase::HWGQ, Phase::Bitpack, Phase::Kernel, Phase::Loops,
+                  Phase::Target});
+}

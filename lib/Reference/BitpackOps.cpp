@@ -1,0 +1,291 @@
+//===- BitpackOps.cpp - ops on packed tensors -----------------------------===//
+//
+// Packed operands are read through their layout, bit by bit, and results are
+// written through theirs; between, the arithmetic is that of hwgq. A bit in a
+// halo or beyond the channels is an error.
+//
+//===----------------------------------------------------------------------===//
+#include "HwgqOps.h"
+#include "hwgq/Dialect/Bitpack.h"
+
+using namespace mlir;
+using namespace hwgq;
+using namespace hwgq::reference;
+using bitpack::isPacked;
+
+static RankedTensorType withShape(RankedTensorType type,
+                                  ArrayRef<int64_t> shape) {
+  return RankedTensorType::get(shape, type.getElementType(),
+                               type.getEncoding());
+}
+
+/// Calls `body(index, flat)` for each row of channels of a shape.
+static void
+forEachRow(ArrayRef<int64_t> shape,
+           function_ref<void(MutableArrayRef<int64_t>, int64_t)> body) {
+  int64_t flat = 0;
+  forEachIndex(shape.drop_back(), [&](ArrayRef<int64_t> row) {
+    SmallVector<int64_t> index(row);
+    index.push_back(0);
+    body(index, flat);
+    flat += shape.back();
+  });
+}
+
+/// The first byte of a row in the form `bytes`.
+static int64_t byteAddress(RankedTensorType type, ArrayRef<int64_t> index) {
+  SmallVector<int64_t> physical =
+      bitpack::getLayout(type).getPhysicalShape(type);
+  bitpack::LayoutAttr layout = bitpack::getLayout(type);
+  int64_t at = 0;
+  for (size_t d = 0; d < index.size(); ++d) {
+    int64_t shift = index.size() != 4 ? 0
+                    : d == 1          ? layout.getTop()
+                    : d == 2          ? layout.getLeft()
+                                      : 0;
+    at = at * physical[d] + index[d] + shift;
+  }
+  return at;
+}
+
+/// Calls `body(word index, bit, plane, element)` for every bit of every code.
+template <typename F> static void forEachBit(RankedTensorType type, F &&body) {
+  ArrayRef<int64_t> shape = type.getShape();
+  unsigned bits = cast<CodeType>(type.getElementType()).getBits();
+  forEachRow(shape, [&](MutableArrayRef<int64_t> index, int64_t flat) {
+    for (int64_t c = 0; c < shape.back(); c += 64) {
+      index.back() = c;
+      bitpack::BitAddress at = bitpack::getBitAddress(type, shape, index);
+      for (int64_t i = c; i < std::min(c + 64, shape.back()); ++i)
+        for (unsigned p = 0; p < bits; ++p)
+          body(at.word + p * at.planeStride, at.bit + unsigned(i - c), p,
+               flat + i);
+    }
+  });
+}
+
+static bool isBytes(RankedTensorType type) {
+  return bitpack::getLayout(type).getForm() == "bytes";
+}
+
+static LogicalResult checkLayout(Operation *op, RankedTensorType type) {
+  bool image = type.getRank() == 2 || type.getRank() == 4;
+  if (!image || (isBytes(type) && bitpack::getLayout(type).getBlock()))
+    return op->emitError("the layout of ") << type << " cannot be evaluated";
+  return success();
+}
+
+/// The codes of a packed tensor, without encoding.
+static FailureOr<Tensor> unpack(Operation *op, const Tensor &packed) {
+  RankedTensorType type = packed.getType();
+  if (failed(checkLayout(op, type)))
+    return failure();
+  FailureOr<Tensor> codes =
+      makeTensor(op, type.getShape(), type.getElementType());
+  if (failed(codes))
+    return failure();
+  MutableArrayRef<uint8_t> out = codes->asMutable<uint8_t>();
+  int64_t stored = 0, read = 0;
+  if (isBytes(type)) {
+    ArrayRef<uint8_t> bytes = packed.as<uint8_t>();
+    forEachRow(type.getShape(), [&](MutableArrayRef<int64_t> index,
+                                    int64_t flat) {
+      std::memcpy(out.data() + flat, bytes.data() + byteAddress(type, index),
+                  type.getShape().back());
+    });
+    for (uint8_t byte : bytes)
+      stored += byte;
+    for (uint8_t code : out)
+      read += code;
+  } else {
+    ArrayRef<uint64_t> words = packed.as<uint64_t>();
+    forEachBit(type,
+               [&](int64_t word, unsigned bit, unsigned plane, int64_t i) {
+                 out[i] |= ((words[word] >> bit) & 1) << plane;
+               });
+    for (uint64_t word : words)
+      stored += llvm::popcount(word);
+    for (uint8_t code : out)
+      read += llvm::popcount(code);
+  }
+  if (stored != read)
+    return op->emitError("an operand of type ")
+           << type << " has bits in its halo or beyond its channels";
+  return codes;
+}
+
+/// The codes under the layout of `type`, whose shape may be dynamic.
+static FailureOr<Tensor> pack(Operation *op, const Tensor &codes,
+                              RankedTensorType type) {
+  type = withShape(type, codes.getShape());
+  if (failed(checkLayout(op, type)))
+    return failure();
+  FailureOr<Tensor> packed = Tensor::allocate(op->getLoc(), type);
+  if (failed(packed))
+    return failure();
+  ArrayRef<uint8_t> in = codes.as<uint8_t>();
+  if (isBytes(type)) {
+    char *bytes = packed->mutableBytes().data();
+    forEachRow(type.getShape(),
+               [&](MutableArrayRef<int64_t> index, int64_t flat) {
+                 std::memcpy(bytes + byteAddress(type, index), in.data() + flat,
+                             type.getShape().back());
+               });
+    return packed;
+  }
+  MutableArrayRef<uint64_t> words = packed->asMutable<uint64_t>();
+  forEachBit(type, [&](int64_t word, unsigned bit, unsigned plane, int64_t i) {
+    words[word] |= uint64_t((in[i] >> plane) & 1) << bit;
+  });
+  return packed;
+}
+
+/// Evaluates an op on unpacked operands and packs its result where its type
+/// asks for that.
+using Body = FailureOr<Tensor> (*)(Operation *op, Operands in);
+template <Body body>
+static LogicalResult through(Operation *op, Operands in, Results &out) {
+  SmallVector<Tensor> operands;
+  for (const Tensor &operand : in) {
+    if (!isPacked(operand.getType())) {
+      operands.push_back(operand);
+      continue;
+    }
+    FailureOr<Tensor> codes = unpack(op, operand);
+    if (failed(codes))
+      return failure();
+    operands.push_back(*codes);
+  }
+  FailureOr<Tensor> result = body(op, operands);
+  if (failed(result))
+    return failure();
+  auto type = cast<RankedTensorType>(op->getResult(0).getType());
+  if (isPacked(type))
+    result = pack(op, *result, type);
+  if (failed(result))
+    return failure();
+  out.push_back(std::move(*result));
+  return success();
+}
+
+static CodeType resultCode(Operation *op) {
+  return cast<CodeType>(getElementTypeOrSelf(op->getResult(0).getType()));
+}
+
+/// The thresholds of a contraction, where it has some.
+template <typename OpTy>
+static FailureOr<Tensor> finish(OpTy op, FailureOr<Tensor> acc) {
+  if (failed(acc) || !op.getThresholds())
+    return acc;
+  return applyThresholds(op, *acc, *op.getThresholds(), *op.getDirection(),
+                         resultCode(op));
+}
+
+static FailureOr<Tensor> conv(Operation *op, Operands in) {
+  auto c = cast<bitpack::Conv2DOp>(op);
+  return finish(c, convolve(op, in[0], in[1],
+                            {c.getStrides(), c.getPads(), c.getDilations(),
+                             int64_t(c.getGroups())}));
+}
+
+static FailureOr<Tensor> matmul(Operation *op, Operands in) {
+  return finish(cast<bitpack::MatMulOp>(op), multiply(op, in[0], in[1]));
+}
+
+static FailureOr<Tensor> quantize(Operation *op, Operands in) {
+  return applyStep(op, in[0], cast<bitpack::QuantizeOp>(op).getStep(),
+                   resultCode(op));
+}
+
+static FailureOr<Tensor> threshold(Operation *op, Operands in) {
+  auto t = cast<bitpack::ThresholdOp>(op);
+  return applyThresholds(op, in[0], t.getThresholds(), t.getDirection(),
+                         resultCode(op));
+}
+
+template <typename OpTy> static Window windowOf(OpTy op) {
+  return {SmallVector<int64_t, 2>(op.getKernel()),
+          SmallVector<int64_t, 2>(op.getStrides()),
+          SmallVector<int64_t, 2>(op.getDilations()),
+          SmallVector<int64_t, 4>(op.getPads())};
+}
+
+static ArrayRef<int64_t> outputSizeOf(Operation *op) {
+  return cast<RankedTensorType>(op->getResult(0).getType())
+      .getShape()
+      .slice(1, 2);
+}
+
+static FailureOr<Tensor> maxPool(Operation *op, Operands in) {
+  auto pool = cast<bitpack::MaxPoolOp>(op);
+  return poolMax(op, in[0], windowOf(pool), outputSizeOf(op),
+                 pool.getFalling());
+}
+
+static FailureOr<Tensor> avgPool(Operation *op, Operands in) {
+  auto pool = cast<bitpack::AvgPoolOp>(op);
+  return poolAverage(op, in[0], windowOf(pool), outputSizeOf(op),
+                     pool.getCountIncludePad(),
+                     pool.getScale().convertToFloat());
+}
+
+static FailureOr<Tensor> affine(Operation *op, Operands in) {
+  return applyAffine(op, in[0], cast<bitpack::AffineOp>(op).getScale());
+}
+
+static FailureOr<Tensor> relayout(Operation *op, Operands in) {
+  auto type = cast<RankedTensorType>(op->getResult(0).getType());
+  // At most the batch is dynamic: it takes what the other sizes leave.
+  SmallVector<int64_t> shape(type.getShape());
+  int64_t known = 1;
+  for (int64_t size : shape)
+    known *= ShapedType::isDynamic(size) ? 1 : size;
+  for (int64_t &size : shape)
+    if (ShapedType::isDynamic(size))
+      size = known ? in[0].size() / known : 0;
+  if (type.getNumDynamicDims() > 1 || countElements(shape) != in[0].size())
+    return op->emitError("cannot give ")
+           << in[0].getType() << " the shape [" << shape << "]";
+  return in[0].withType(RankedTensorType::get(shape, type.getElementType()));
+}
+
+static FailureOr<Tensor> pad(Operation *op, Operands in) {
+  auto p = cast<bitpack::PadOp>(op);
+  return padTensor(op, in[0], p.getLow(), p.getHigh(), p.getValueAttr());
+}
+
+static FailureOr<Tensor> concat(Operation *op, Operands in) {
+  int64_t dim = cast<bitpack::ConcatOp>(op).getDim();
+  SmallVector<int64_t> shape(in[0].getShape());
+  shape[dim] = 0;
+  for (const Tensor &input : in) {
+    for (int64_t d = 0; d < input.getRank(); ++d)
+      if (d != dim && input.getDimSize(d) != shape[d])
+        return op->emitError("operands have different sizes along dimension ")
+               << d;
+    shape[dim] += input.getDimSize(dim);
+  }
+  FailureOr<Tensor> result = makeTensor(op, shape, in[0].getElementType());
+  if (failed(result))
+    return failure();
+  SmallVector<int64_t> strides = getStrides(shape);
+  int64_t at = 0;
+  for (const Tensor &input : in) {
+    writeStrided(input, *result, strides, at * strides[dim]);
+    at += input.getDimSize(dim);
+  }
+  return result;
+}
+
+void hwgq::reference::registerBitpackOps(Registry &r) {
+  r["bitpack.conv2d"] = through<conv>;
+  r["bitpack.matmul"] = through<matmul>;
+  r["bitpack.quantize"] = through<quantize>;
+  r["bitpack.threshold"] = through<threshold>;
+  r["bitpack.max_pool"] = through<maxPool>;
+  r["bitpack.avg_pool"] = through<avgPool>;
+  r["bitpack.affine"] = through<affine>;
+  r["bitpack.relayout"] = through<relayout>;
+  r["bitpack.pad"] = through<pad>;
+  r["bitpack.concat"] = through<concat>;
+}

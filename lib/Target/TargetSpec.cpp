@@ -1,0 +1,176 @@
+//===- TargetSpec.cpp - what --target names -------------------------------===//
+#include "hwgq/Target/TargetSpec.h"
+#include "hwgq_abi.h"
+#include "llvm/ADT/StringSet.h"
+#include "llvm/MC/MCSubtargetInfo.h"
+#include "llvm/MC/TargetRegistry.h"
+#include "llvm/Support/TargetSelect.h"
+#include "llvm/TargetParser/Host.h"
+#include "llvm/TargetParser/Triple.h"
+#include <mutex>
+
+using namespace llvm;
+using namespace hwgq;
+
+/// Makes LLVM's back ends known, once.
+static void initializeTargets() {
+  static std::once_flag once;
+  std::call_once(once, [] {
+    LLVMInitializeX86TargetInfo();
+    LLVMInitializeX86Target();
+    LLVMInitializeX86TargetMC();
+    LLVMInitializeX86AsmPrinter();
+    LLVMInitializeX86AsmParser();
+    LLVMInitializeAArch64TargetInfo();
+    LLVMInitializeAArch64Target();
+    LLVMInitializeAArch64TargetMC();
+    LLVMInitializeAArch64AsmPrinter();
+    LLVMInitializeAArch64AsmParser();
+    LLVMInitializeNVPTXTargetInfo();
+    LLVMInitializeNVPTXTarget();
+    LLVMInitializeNVPTXTargetMC();
+    LLVMInitializeNVPTXAsmPrinter();
+  });
+}
+
+/// Names of the features that the runtime can look for.
+static const StringSet<> &knownFeatures(TargetSpec::Arch arch) {
+#define FEATURE(name, ...) name,
+  static const StringSet<> x86 = {HWGQ_X86_FEATURES(FEATURE)};
+  static const StringSet<> aarch64 = {HWGQ_AARCH64_FEATURES(FEATURE)};
+#undef FEATURE
+  return arch == TargetSpec::Arch::X86_64 ? x86 : aarch64;
+}
+
+bool TargetSpec::hasFeature(StringRef feature) const {
+  return llvm::is_contained(features, feature);
+}
+
+unsigned TargetSpec::getVectorBytes() const {
+  if (arch == Arch::X86_64)
+    return hasFeature("avx512bw") && hasFeature("avx512vl") ? 64
+           : hasFeature("avx2")                             ? 32
+                                                            : 16;
+  return 16;
+}
+
+unsigned TargetSpec::getVectorRegisters() const {
+  if (arch == Arch::X86_64)
+    return getVectorBytes() == 64 ? 32 : 16;
+  return 32;
+}
+
+bool TargetSpec::hasFma() const {
+  return arch != Arch::X86_64 || hasFeature("fma");
+}
+
+bool TargetSpec::hasVectorPopcount() const {
+  return hasFeature("avx512vpopcntdq") && getVectorBytes() == 64;
+}
+
+std::unique_ptr<TargetMachine> TargetSpec::createTargetMachine() const {
+  initializeTargets();
+  std::string error;
+  Triple parsed(triple);
+  const Target *target = TargetRegistry::lookupTarget(parsed, error);
+  if (!target)
+    return nullptr;
+  TargetOptions options;
+  options.AllowFPOpFusion = FPOpFusion::Strict;
+  options.NoTrappingFPMath = true;
+  return std::unique_ptr<TargetMachine>(target->createTargetMachine(
+      parsed, cpu, llvmFeatures, options, Reloc::PIC_, CodeModel::Small,
+      CodeGenOptLevel::Aggressive));
+}
+
+/// Reads the features of the chosen CPU back from LLVM; AMX is left out, since
+/// no kernel uses it and modules should run where it is missing.
+static Error collectFeatures(TargetSpec &spec) {
+  std::unique_ptr<TargetMachine> machine = spec.createTargetMachine();
+  if (!machine)
+    return createStringError("LLVM has no code generator for %s",
+                             spec.triple.c_str());
+  const MCSubtargetInfo &info = *machine->getMCSubtargetInfo();
+  for (const SubtargetFeatureKV &feature : info.getAllProcessorFeatures())
+    if (info.getFeatureBits().test(feature.Value) &&
+        knownFeatures(spec.arch).contains(feature.Key) &&
+        !StringRef(feature.Key).starts_with("amx"))
+      spec.features.push_back(feature.Key);
+  llvm::sort(spec.features);
+  return Error::success();
+}
+
+static Error unknownTarget(StringRef name) {
+  return createStringError(
+      "unknown target '" + name +
+      "'; there are host, x86-64-v2, x86-64-v3, x86-64-v4, x86 CPUs such as "
+      "icelake-server, sapphirerapids and znver4, aarch64[+feature...], and "
+      "nvptx-sm_80 and later");
+}
+
+static Expected<TargetSpec> resolveX86(StringRef name) {
+  TargetSpec spec{name.str(), TargetSpec::Arch::X86_64,
+                  "x86_64-unknown-linux-gnu", name.str(), "", {}};
+  if (name == "host") {
+    spec.cpu = sys::getHostCPUName().str();
+    // What the system really offers, which may be less than the CPU's name.
+    std::vector<std::string> flags;
+    for (const auto &feature : sys::getHostCPUFeatures())
+      flags.push_back((feature.second ? "+" : "-") + feature.first().str());
+    llvm::sort(flags);
+    spec.llvmFeatures = llvm::join(flags, ",");
+  }
+  if (spec.createTargetMachine()->getMCSubtargetInfo()->isCPUStringValid(
+          spec.cpu) == false)
+    return unknownTarget(name);
+  if (Error error = collectFeatures(spec))
+    return std::move(error);
+  if (!spec.hasFeature("ssse3") || !spec.hasFeature("popcnt"))
+    return createStringError("target '" + name +
+                             "' is too old: x86-64-v2 (SSSE3, SSE4.2, POPCNT) "
+                             "is the least that is supported");
+  return spec;
+}
+
+static Expected<TargetSpec> resolveAArch64(StringRef name, StringRef features) {
+  TargetSpec spec{name.str(), TargetSpec::Arch::AArch64,
+                  "aarch64-unknown-linux-gnu", "generic", "", {}};
+  SmallVector<StringRef> parts;
+  features.split(parts, '+', -1, /*KeepEmpty=*/false);
+  for (StringRef part : parts) {
+    if (!knownFeatures(spec.arch).contains(part))
+      return createStringError("unknown AArch64 feature '" + part + "'");
+    spec.llvmFeatures += (spec.llvmFeatures.empty() ? "+" : ",+") + part.str();
+  }
+  if (Error error = collectFeatures(spec))
+    return std::move(error);
+  return spec;
+}
+
+Expected<TargetSpec> hwgq::resolveTarget(StringRef name) {
+  initializeTargets();
+  StringRef rest = name;
+  Triple host(sys::getProcessTriple());
+  if (rest.consume_front("aarch64") && (rest.empty() || rest.front() == '+'))
+    return resolveAArch64(name, rest);
+  rest = name;
+  if (rest.consume_front("nvptx-")) {
+    unsigned chip = 0;
+    StringRef digits = rest;
+    if (!digits.consume_front("sm_") ||
+        digits.take_while(isDigit).getAsInteger(10, chip) || chip < 75)
+      return unknownTarget(name);
+    return TargetSpec{name.str(), TargetSpec::Arch::NVPTX,
+                      "nvptx64-nvidia-cuda", rest.str(), "", {}};
+  }
+  if (name == "host" && host.isAArch64()) {
+    TargetSpec spec{"host", TargetSpec::Arch::AArch64,
+                    "aarch64-unknown-linux-gnu", "generic", "", {}};
+    if (Error error = collectFeatures(spec))
+      return std::move(error);
+    return spec;
+  }
+  if (name.empty() || name.contains("native"))
+    return unknownTarget(name);
+  return resolveX86(name);
+}
