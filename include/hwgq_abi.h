@@ -1,5 +1,4 @@
-/*===- hwgq_abi.h - What the compiler and the runtime agree on
---------------===*\
+/*===- hwgq_abi.h - What the compiler and the runtime agree on ------------===*\
 |*
 |* The only header that the compiler and the runtime share. It is freestanding
 |* (C11 or C++17, little-endian hosts) and describes

@@ -1,5 +1,4 @@
-/*===- network.h - A module with arrays for one batch
------------------------===*\
+/*===- network.h - A module with arrays for one batch ---------------------===*\
 |* What both programs need: all inputs set to one value, all outputs printed.
 \*===----------------------------------------------------------------------===*/
 #ifndef NETWORK_H

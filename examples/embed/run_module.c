@@ -1,5 +1,4 @@
-/*===- run_module.c - Open a module file and run it on zeros
-----------------===*\
+/*===- run_module.c - Open a module file and run it on zeros --------------===*\
 |*   run_module MODEL.so
 \*===----------------------------------------------------------------------===*/
 #include "network.h"

@@ -1,5 +1,4 @@
-/*===- two_modules.c - Two networks linked into one program
------------------===*\
+/*===- two_modules.c - Two networks linked into one program ---------------===*\
 |* Their objects and headers come from
 |*   hwgq-compile A.onnx --emit=obj    --symbol-prefix=first -o first.o
 |*   hwgq-compile A.onnx --emit=header --symbol-prefix=first -o first.h

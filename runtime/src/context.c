@@ -1,5 +1,4 @@
-/*===- context.c - Workspace, threads and the run
- * ---------------------------===*/
+/*===- context.c - Workspace, threads and the run -------------------------===*/
 #define _GNU_SOURCE
 #include "float_state.h"
 #include "internal.h"

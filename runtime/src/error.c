@@ -1,5 +1,4 @@
-/*===- error.c - Last error and version
- * -------------------------------------===*/
+/*===- error.c - Last error and version -----------------------------------===*/
 #include "internal.h"
 
 #include <stdarg.h>

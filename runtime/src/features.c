@@ -1,5 +1,4 @@
-/*===- features.c - What this machine can do
- * --------------------------------===*/
+/*===- features.c - What this machine can do ------------------------------===*/
 #define _GNU_SOURCE
 #include "internal.h"
 

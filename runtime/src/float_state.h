@@ -1,5 +1,4 @@
-/*===- float_state.h - Rounding mode and denormals of a thread
- * --------------===*/
+/*===- float_state.h - Rounding mode and denormals of a thread ------------===*/
 #ifndef HWGQ_RUNTIME_FLOAT_STATE_H
 #define HWGQ_RUNTIME_FLOAT_STATE_H
 

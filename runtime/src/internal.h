@@ -1,5 +1,4 @@
-/*===- internal.h - Shared by the runtime's files
- * ---------------------------===*/
+/*===- internal.h - Shared by the runtime's files -------------------------===*/
 #ifndef HWGQ_RUNTIME_INTERNAL_H
 #define HWGQ_RUNTIME_INTERNAL_H
 

@@ -1,5 +1,4 @@
-/*===- module.c - Opening modules
- * -------------------------------------------===*/
+/*===- module.c - Opening modules -----------------------------------------===*/
 #define _GNU_SOURCE
 #include "float_state.h"
 #include "internal.h"

@@ -1,5 +1,4 @@
-/*===- record.c - Reading a module's record without trusting it
- * -------------===*/
+/*===- record.c - Reading a module's record without trusting it -----------===*/
 #include "internal.h"
 
 #include <inttypes.h>

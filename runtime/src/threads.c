@@ -1,5 +1,4 @@
-/*===- threads.c - The pool behind parallel_for
------------------------------===*\
+/*===- threads.c - The pool behind parallel_for ---------------------------===*\
 |*
 |* One caller, threads - 1 workers. A loop is opened by one store to `gate`;
 |* workers that see it enter by a compare-and-swap and take chunks, the caller

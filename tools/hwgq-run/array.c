@@ -1,5 +1,4 @@
-/*===- array.c - Arrays of any element type
- * ---------------------------------===*/
+/*===- array.c - Arrays of any element type -------------------------------===*/
 #include "common.h"
 
 #include <inttypes.h>

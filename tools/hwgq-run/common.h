@@ -1,5 +1,4 @@
-/*===- common.h - What the files of hwgq-run share
- * --------------------------===*/
+/*===- common.h - What the files of hwgq-run share ------------------------===*/
 #ifndef HWGQ_RUN_COMMON_H
 #define HWGQ_RUN_COMMON_H
 

@@ -1,5 +1,4 @@
-/*===- info.c - What a module is
- * --------------------------------------------===*/
+/*===- info.c - What a module is ------------------------------------------===*/
 #include "common.h"
 
 #include <inttypes.h>

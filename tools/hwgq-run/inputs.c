@@ -1,5 +1,4 @@
-/*===- inputs.c - Arrays for a module's inputs
- * ------------------------------===*/
+/*===- inputs.c - Arrays for a module's inputs ----------------------------===*/
 #include "common.h"
 
 #include <inttypes.h>

@@ -1,5 +1,4 @@
-/*===- json.c - Just enough JSON to read a module's report
- * ------------------===*/
+/*===- json.c - Just enough JSON to read a module's report ----------------===*/
 #include "common.h"
 
 #include <string.h>

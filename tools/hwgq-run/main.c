@@ -1,5 +1,4 @@
-/*===- main.c - hwgq-run: run compiled networks
------------------------------===*\
+/*===- main.c - hwgq-run: run compiled networks ---------------------------===*\
 |* Also the program of --emit=exe: then the module and a trailer follow its own
 |* bytes (hwgq_abi.h), and the command line has no module.
 \*===----------------------------------------------------------------------===*/

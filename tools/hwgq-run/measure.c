@@ -1,5 +1,4 @@
-/*===- measure.c - Times of runs and layers
- * ---------------------------------===*/
+/*===- measure.c - Times of runs and layers -------------------------------===*/
 #include "common.h"
 
 #include <stdlib.h>

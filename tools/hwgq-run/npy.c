@@ -1,5 +1,4 @@
-/*===- npy.c - NumPy's array files
-------------------------------------------===*\
+/*===- npy.c - NumPy's array files ----------------------------------------===*\
 |* Format: numpy.lib.format, versions 1.0, 2.0 and 3.0. Nothing in the header
 |* is trusted: sizes are checked against the file before memory is taken.
 \*===----------------------------------------------------------------------===*/

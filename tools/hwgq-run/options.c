@@ -1,5 +1,4 @@
-/*===- options.c - The command line
- * -----------------------------------------===*/
+/*===- options.c - The command line ---------------------------------------===*/
 #include "common.h"
 
 #include <errno.h>

@@ -1,5 +1,4 @@
-/*===- outputs.c - Printing and writing results
- * -----------------------------===*/
+/*===- outputs.c - Printing and writing results ---------------------------===*/
 #include "common.h"
 
 #include <errno.h>

@@ -1,5 +1,4 @@
-/*===- hwgq/runtime.h - Run compiled modules
---------------------------------===*\
+/*===- hwgq/runtime.h - Run compiled modules ------------------------------===*\
 |*
 |* The C interface of the hwgq runtime (C11, no LLVM, no C++).
 |*
