@@ -295,8 +295,10 @@ struct PlanWorkspace : hwgq::impl::PlanWorkspaceBase<PlanWorkspace> {
     for (Buffer &buffer : buffers)
       if (buffer.perBatch == perBatch)
         order.push_back(&buffer);
-    llvm::stable_sort(order,
-                      [](Buffer *a, Buffer *b) { return a->size > b->size; });
+    // Ties by position: the buffers lie in one array.
+    llvm::sort(order, [](Buffer *a, Buffer *b) {
+      return a->size != b->size ? a->size > b->size : a < b;
+    });
     int64_t total = 0;
     SmallVector<Buffer *> placed; // by offset
     for (Buffer *buffer : order) {
