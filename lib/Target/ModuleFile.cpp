@@ -56,6 +56,19 @@ static Error finishModule(std::string &bytes) {
   return Error::success();
 }
 
+Error hwgq::replaceReport(std::string &file, StringRef report) {
+  uint64_t offset, size;
+  if (const char *why =
+          hwgq_locate_record(file.data(), file.size(), &offset, &size))
+    return createStringError("the module is wrong: %s", why);
+  hwgq_record record;
+  memcpy(&record, &file[offset], sizeof record);
+  if (record.report.size != report.size())
+    return createStringError("the report has changed its length");
+  llvm::copy(report, file.begin() + offset + record.report.offset);
+  return finishModule(file);
+}
+
 Expected<std::string> hwgq::linkModule(StringRef object,
                                        const TargetSpec &target) {
   SmallString<128> input, output;

@@ -48,6 +48,9 @@ llvm::Expected<std::string> generateCode(llvm::Module &module,
 llvm::Expected<std::string> linkModule(llvm::StringRef object,
                                        const TargetSpec &target);
 
+/// Replaces the report in a finished module file by one of the same length.
+llvm::Error replaceReport(std::string &file, llvm::StringRef report);
+
 /// The C header that declares a module for static linking.
 std::string makeHeader(const ModuleInfo &info,
                        std::pair<int64_t, int64_t> workspace);

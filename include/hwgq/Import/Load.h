@@ -1,0 +1,31 @@
+//===- Load.h - a network from a file -----------------------------*- C++ -*-===//
+#ifndef HWGQ_IMPORT_LOAD_H
+#define HWGQ_IMPORT_LOAD_H
+
+#include "mlir/IR/BuiltinOps.h"
+#include "mlir/IR/MLIRContext.h"
+#include "mlir/IR/OwningOpRef.h"
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace hwgq {
+
+/// What a caller may change about a network while it is loaded.
+struct LoadOptions {
+  std::optional<int64_t> batch; ///< in place of the file's
+  bool dynamicBatch = false;
+  /// Inputs that become constants: name and NPY file.
+  std::vector<std::pair<std::string, std::string>> binds;
+};
+
+/// Loads MODEL.onnx, or MODULE.mlir at any phase. Errors go to the context;
+/// the result is null then.
+mlir::OwningOpRef<mlir::ModuleOp> loadModule(llvm::StringRef path,
+                                             mlir::MLIRContext *context,
+                                             const LoadOptions &options = {});
+
+} // namespace hwgq
+
+#endif // HWGQ_IMPORT_LOAD_H

@@ -1,0 +1,112 @@
+//===- Compilation.cpp - one network from IR to a file --------------------===//
+#include "hwgq/Pipelines/Compilation.h"
+#include "hwgq/Dialect/Bitpack.h"
+#include "hwgq_abi.h"
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/Dialect/SCF/IR/SCF.h"
+
+using namespace mlir;
+using namespace hwgq;
+
+Phase hwgq::detectPhase(ModuleOp module) {
+  bool onnx = false, packed = false, kernels = false, loops = false,
+       llvmCode = false;
+  module.walk([&](Operation *op) {
+    StringRef dialect = op->getName().getDialectNamespace();
+    onnx |= dialect == "onnx";
+    packed |= dialect == "bitpack";
+    kernels |= dialect == "bitpack" && op->hasAttr("kernel") &&
+               isa<StringAttr>(op->getAttr("kernel"));
+    llvmCode |= op->getName().getStringRef() == "llvm.func";
+    if (auto function = dyn_cast<func::FuncOp>(op))
+      loops |= function->hasAttr("hwgq.workspace");
+  });
+  if (onnx)
+    return Phase::Import;
+  if (llvmCode)
+    return Phase::Target;
+  if (loops)
+    return Phase::Loops;
+  if (packed)
+    return kernels ? Phase::Kernel : Phase::Bitpack;
+  return Phase::HWGQ;
+}
+
+Compilation::Compilation(ModuleOp module, TargetSpec target,
+                         const CompileOptions &options)
+    : module(module), target(std::move(target)), options(options),
+      phase(detectPhase(module)) {}
+
+LogicalResult Compilation::runTo(Phase last) {
+  for (; phase < last;) {
+    auto next = static_cast<Phase>(static_cast<int>(phase) + 1);
+    if (beforePhase)
+      beforePhase(next);
+    if (next == Phase::Loops)
+      layers = reportLayers(module);
+    if (next == Phase::Target) {
+      llvm::Expected<ModuleInfo> described = describeModule(module);
+      if (!described)
+        return module.emitError(llvm::toString(described.takeError()));
+      info = std::move(*described);
+      auto main = module.lookupSymbol<func::FuncOp>("main");
+      auto plan = main->getAttrOfType<DenseI64ArrayAttr>("hwgq.workspace");
+      if (!plan || plan.size() != 2)
+        return module.emitError("the workspace of @main is not planned");
+      workspace = {plan[0], plan[1]};
+    }
+    PassManager manager(module.getContext());
+    if (configure && failed(configure(manager)))
+      return failure();
+    buildPhase(manager, next, target, options);
+    if (failed(manager.run(module)))
+      return failure();
+    phase = next;
+    if (afterPhase && failed(afterPhase(phase)))
+      return failure();
+  }
+  return success();
+}
+
+static std::string print(ModuleOp module) {
+  std::string text;
+  llvm::raw_string_ostream os(text);
+  module.print(os, OpPrintingFlags().enableDebugInfo());
+  os << "\n";
+  return text;
+}
+
+llvm::Expected<std::string> Compilation::emit(EmitKind kind) {
+  if (kind == EmitKind::MLIR)
+    return print(module);
+  if (failed(runTo(Phase::Target)))
+    return llvm::createStringError("");
+  info.prefix = prefix;
+  info.options = commandOptions;
+  info.report = getReport();
+  if (kind == EmitKind::Header)
+    return makeHeader(info, workspace);
+  llvm::LLVMContext context;
+  auto ir = translateModule(module, target, info, workspace, context);
+  if (!ir)
+    return ir.takeError();
+  if (kind == EmitKind::LLVM) {
+    std::string text;
+    llvm::raw_string_ostream os(text);
+    os << **ir;
+    return text;
+  }
+  bool text = kind == EmitKind::Assembly || kind == EmitKind::PTX;
+  auto code = generateCode(**ir, target,
+                           text ? llvm::CodeGenFileType::AssemblyFile
+                                : llvm::CodeGenFileType::ObjectFile);
+  if (!code || kind != EmitKind::SharedLibrary)
+    return code;
+  auto file = linkModule(*code, target);
+  if (!file)
+    return file.takeError();
+  fileBytes = file->size();
+  if (llvm::Error error = replaceReport(*file, getReport()))
+    return std::move(error);
+  return file;
+}

@@ -1,0 +1,298 @@
+//===- hwgq-compile.cpp - from ONNX to native code ------------------------===//
+#include "hwgq/Import/Load.h"
+#include "hwgq/InitAllDialects.h"
+#include "hwgq/Pipelines/Compilation.h"
+#include "hwgq_abi.h"
+#include "mlir/IR/AsmState.h"
+#include "mlir/IR/Diagnostics.h"
+#include "mlir/IR/MLIRContext.h"
+#include "mlir/Pass/PassManager.h"
+#include "mlir/Support/Timing.h"
+#include "llvm/Support/CommandLine.h"
+#include "llvm/Support/FileSystem.h"
+#include "llvm/Support/InitLLVM.h"
+#include "llvm/Support/MemoryBuffer.h"
+#include "llvm/Support/Path.h"
+#include "llvm/Support/Process.h"
+#include <chrono>
+
+using namespace llvm;
+using namespace hwgq;
+using mlir::LogicalResult;
+
+static cl::OptionCategory category("hwgq-compile options");
+
+static cl::opt<std::string> inputFile(cl::Positional, cl::Required,
+    cl::desc("MODEL.onnx|MODULE.mlir"), cl::cat(category));
+static cl::opt<std::string> outputFile("o", cl::value_desc("file"), cl::init("-"),
+    cl::desc("Where to write (text defaults to standard output)"), cl::cat(category));
+static cl::opt<std::string> targetName("target", cl::init("host"), cl::value_desc("name"),
+    cl::desc("host, x86-64-v2, x86-64-v3, x86-64-v4, an x86 CPU, aarch64[+features], nvptx-sm_NN"),
+    cl::cat(category));
+static cl::opt<std::string> emitName("emit", cl::init("so"), cl::value_desc("kind"),
+    cl::desc("so, exe, obj, asm, llvm, mlir, ptx or header"), cl::cat(category));
+static cl::opt<std::string> toName("to", cl::value_desc("phase"),
+    cl::desc("Stop after import, hwgq, bitpack, kernel, loops or target, and print MLIR"),
+    cl::cat(category));
+static cl::opt<std::string> dumpPhases("dump-phases-to", cl::value_desc("dir"),
+    cl::desc("Write the module after each phase into a folder"), cl::cat(category));
+static cl::opt<bool> dumpConstants("dump-constants",
+    cl::desc("Print large constants in --dump-phases-to"), cl::cat(category));
+static cl::opt<std::string> kernel("kernel", cl::init("auto"), cl::value_desc("family"),
+    cl::desc("Force a kernel family: auto, generic, popcount, ..."), cl::cat(category));
+static cl::opt<std::string> batch("batch", cl::value_desc("N|dynamic"),
+    cl::desc("The batch, in place of the file's"), cl::cat(category));
+static cl::list<std::string> binds("bind", cl::value_desc("NAME=FILE.npy"),
+    cl::desc("Make an input a constant"), cl::cat(category));
+static cl::opt<std::string> straightThrough("straight-through", cl::init("drop"),
+    cl::value_desc("drop|keep"),
+    cl::desc("Whether (a - b) + b of straight-through estimators becomes a"), cl::cat(category));
+static cl::opt<bool> verifyFolding("verify-folding",
+    cl::desc("Check every folded threshold against its float expression"), cl::cat(category));
+static cl::opt<std::string> reportFile("report", cl::value_desc("file.json"),
+    cl::desc("Write a report of layers, kernels and sizes"), cl::cat(category));
+static cl::opt<bool> remarks("remarks",
+    cl::desc("Tell what was not folded, which kernel was not chosen, and why"), cl::cat(category));
+static cl::opt<std::string> symbolPrefix("symbol-prefix", cl::value_desc("name"), cl::init("main"),
+    cl::desc("Prefix of the module's one symbol, <prefix>_hwgq_module"), cl::cat(category));
+
+namespace {
+
+/// Prints diagnostics as `error: FILE: node 'NAME': message`.
+class DiagnosticPrinter : public mlir::ScopedDiagnosticHandler {
+public:
+  explicit DiagnosticPrinter(mlir::MLIRContext *context)
+      : ScopedDiagnosticHandler(context) {
+    setHandler([this](mlir::Diagnostic &diagnostic) {
+      if (diagnostic.getSeverity() != mlir::DiagnosticSeverity::Remark || remarks)
+        print(diagnostic, 0);
+    });
+  }
+
+  void clearProgress() {
+    if (shown)
+      errs() << "\r\033[K";
+    shown = false;
+  }
+
+  bool shown = false;
+
+private:
+  static StringRef severity(mlir::DiagnosticSeverity s) {
+    switch (s) {
+    case mlir::DiagnosticSeverity::Note: return "note";
+    case mlir::DiagnosticSeverity::Warning: return "warning";
+    case mlir::DiagnosticSeverity::Error: return "error";
+    case mlir::DiagnosticSeverity::Remark: return "remark";
+    }
+    return "error";
+  }
+
+  void print(mlir::Diagnostic &diagnostic, unsigned indent) {
+    clearProgress();
+    std::string node, place;
+    diagnostic.getLocation()->walk([&](mlir::Location inner) {
+      if (auto named = mlir::dyn_cast<mlir::NameLoc>(inner); named && node.empty())
+        node = named.getName().str();
+      if (auto file = mlir::dyn_cast<mlir::FileLineColLoc>(inner);
+          file && place.empty())
+        place = formatv("{0}:{1}:{2}", file.getFilename().getValue(),
+                        file.getLine(), file.getColumn());
+      return mlir::WalkResult::advance();
+    });
+    errs().indent(indent) << severity(diagnostic.getSeverity()) << ": "
+                          << (place.empty() ? inputFile.getValue() : place) << ": ";
+    if (!node.empty())
+      errs() << "node '" << node << "': ";
+    errs() << diagnostic.str() << "\n";
+    for (mlir::Diagnostic &note : diagnostic.getNotes())
+      if (diagnostic.getSeverity() != mlir::DiagnosticSeverity::Error ||
+          !StringRef(note.str()).starts_with("see current operation"))
+        print(note, indent + 2);
+  }
+};
+
+} // namespace
+
+static int fail(const Twine &message) {
+  errs() << "error: " << message << "\n";
+  return 1;
+}
+
+static std::optional<EmitKind> parseEmit(StringRef name) {
+  return StringSwitch<std::optional<EmitKind>>(name)
+      .Cases({"so", "exe"}, EmitKind::SharedLibrary)
+      .Case("obj", EmitKind::Object)
+      .Case("asm", EmitKind::Assembly)
+      .Case("llvm", EmitKind::LLVM)
+      .Case("mlir", EmitKind::MLIR)
+      .Case("ptx", EmitKind::PTX)
+      .Case("header", EmitKind::Header)
+      .Default(std::nullopt);
+}
+
+/// A program: hwgq-run, the module and a trailer that says where it is.
+static Expected<std::string> makeExecutable(StringRef module, const TargetSpec &target) {
+  std::string self = sys::fs::getMainExecutable(nullptr, reinterpret_cast<void *>(&makeExecutable));
+  SmallString<256> runner(sys::path::parent_path(self));
+  if (target.arch == TargetSpec::Arch::AArch64 && target.name != "host")
+    sys::path::append(runner, "aarch64");
+  sys::path::append(runner, "hwgq-run");
+  auto buffer = MemoryBuffer::getFile(runner, /*IsText=*/false, /*RequiresNullTerminator=*/false);
+  if (!buffer)
+    return createStringError("cannot read '" + runner + "', which executables are made from");
+  std::string bytes = (*buffer)->getBuffer().str();
+  bytes.resize(alignTo(bytes.size(), 4096));
+  hwgq_trailer trailer = {bytes.size(), module.size(), HWGQ_TRAILER_MAGIC};
+  bytes += module;
+  bytes.append(reinterpret_cast<const char *>(&trailer), sizeof trailer);
+  return bytes;
+}
+
+/// Writes DIR/<number>-<phase>.mlir.
+static LogicalResult dumpPhase(mlir::ModuleOp module, Phase phase) {
+  SmallString<256> path(dumpPhases);
+  if (std::error_code code = sys::fs::create_directories(path))
+    return module.emitError("cannot create '" + dumpPhases + "': " + code.message());
+  sys::path::append(path, formatv("{0}-{1}.mlir", static_cast<int>(phase), getPhaseName(phase)).str());
+  std::string text;
+  raw_string_ostream os(text);
+  mlir::OpPrintingFlags flags;
+  if (!dumpConstants) {
+    flags.elideLargeElementsAttrs(16);
+    flags.elideLargeResourceString(16);
+  }
+  module.print(os, flags.enableDebugInfo());
+  os << "\n";
+  if (Error error = writeFile(path, text))
+    return module.emitError(toString(std::move(error)));
+  return mlir::success();
+}
+
+static bool isIdentifier(StringRef name) {
+  return !name.empty() && !isDigit(name.front()) &&
+         llvm::all_of(name, [](char c) { return isAlnum(c) || c == '_'; });
+}
+
+static Expected<LoadOptions> getLoadOptions() {
+  LoadOptions options;
+  if (batch == "dynamic") {
+    options.dynamicBatch = true;
+  } else if (!batch.empty()) {
+    int64_t value;
+    if (StringRef(batch).getAsInteger(10, value) || value < 1 || value > (1 << 20))
+      return createStringError("--batch takes a number from 1 to 1048576, or dynamic");
+    options.batch = value;
+  }
+  for (StringRef bind : binds) {
+    auto [name, file] = bind.split('=');
+    if (name.empty() || file.empty())
+      return createStringError("--bind takes NAME=FILE.npy, not '" + bind + "'");
+    options.binds.push_back({name.str(), file.str()});
+  }
+  return options;
+}
+
+static int compile(mlir::MLIRContext &context, DiagnosticPrinter &printer,
+                   mlir::TimingScope &timing) {
+  std::optional<EmitKind> kind = parseEmit(emitName);
+  if (!kind)
+    return fail("unknown --emit '" + emitName + "'; so, exe, obj, asm, llvm, mlir, ptx or header");
+  std::optional<Phase> to;
+  if (!toName.empty() && !(to = parsePhase(toName)))
+    return fail("unknown phase '" + toName + "'; import, hwgq, bitpack, kernel, loops or target");
+  if (straightThrough != "drop" && straightThrough != "keep")
+    return fail("--straight-through takes drop or keep");
+  if (!isIdentifier(symbolPrefix))
+    return fail("--symbol-prefix takes a C identifier");
+  bool binary = !to && (emitName == "so" || emitName == "exe" || emitName == "obj");
+  if (binary && outputFile == "-")
+    return fail("name the output with -o FILE");
+  Expected<TargetSpec> target = resolveTarget(targetName);
+  if (!target)
+    return fail(toString(target.takeError()));
+  Expected<LoadOptions> load = getLoadOptions();
+  if (!load)
+    return fail(toString(load.takeError()));
+
+  auto start = std::chrono::steady_clock::now();
+  mlir::OwningOpRef<mlir::ModuleOp> module = loadModule(inputFile, &context, *load);
+  if (!module)
+    return 1;
+  CompileOptions options;
+  options.target = targetName;
+  options.kernel = kernel;
+  options.straightThrough = straightThrough;
+  options.verifyFolding = verifyFolding;
+  Compilation compilation(*module, *target, options);
+  compilation.prefix = symbolPrefix;
+  compilation.commandOptions =
+      formatv("--target={0} --kernel={1} --straight-through={2}", targetName,
+              kernel, straightThrough);
+  compilation.beforePhase = [&](Phase phase) {
+    if (!sys::Process::StandardErrIsDisplayed() ||
+        std::chrono::steady_clock::now() - start < std::chrono::seconds(1))
+      return;
+    printer.clearProgress();
+    errs() << "compiling " << inputFile << ": " << getPhaseName(phase) << " ...";
+    printer.shown = true;
+  };
+  compilation.afterPhase = [&](Phase phase) {
+    return dumpPhases.empty() ? mlir::success() : dumpPhase(*module, phase);
+  };
+  compilation.configure = [&](mlir::PassManager &manager) -> LogicalResult {
+    manager.enableTiming(timing);
+    return mlir::applyPassManagerCLOptions(manager);
+  };
+  if (!dumpPhases.empty() && failed(dumpPhase(*module, compilation.getPhase())))
+    return 1;
+
+  if (to) {
+    if (failed(compilation.runTo(*to)))
+      return 1;
+    kind = EmitKind::MLIR;
+  } else if (kind == EmitKind::MLIR && failed(compilation.runTo(Phase::Target))) {
+    return 1;
+  }
+  Expected<std::string> contents = compilation.emit(*kind);
+  printer.clearProgress();
+  if (contents && emitName == "exe" && !to)
+    contents = makeExecutable(*contents, *target);
+  if (!contents) {
+    std::string message = toString(contents.takeError());
+    return message.empty() ? 1 : fail(inputFile + ": " + message);
+  }
+  if (Error error = writeFile(outputFile, *contents, emitName == "exe" && !to))
+    return fail(toString(std::move(error)));
+  if (!reportFile.empty())
+    if (Error error = writeFile(reportFile, compilation.getReport() + "\n"))
+      return fail(toString(std::move(error)));
+  return 0;
+}
+
+int main(int argc, char **argv) {
+  InitLLVM init(argc, argv);
+  mlir::registerAsmPrinterCLOptions();
+  mlir::registerMLIRContextCLOptions();
+  mlir::registerPassManagerCLOptions();
+  mlir::registerDefaultTimingManagerCLOptions();
+  StringMap<cl::Option *> &all = cl::getRegisteredOptions();
+  for (auto &entry : all)
+    if (entry.first().starts_with("mlir-"))
+      entry.second->addCategory(category);
+  cl::HideUnrelatedOptions(category);
+  cl::SetVersionPrinter([](raw_ostream &os) { os << "hwgq-compile " HWGQ_VERSION "\n"; });
+  cl::ParseCommandLineOptions(argc, argv,
+      "hwgq-compile: exact native code of low-bit neural networks\n\n"
+      "  hwgq-compile model.onnx -o model.so\n"
+      "  hwgq-run model.so input.npy -o results/\n");
+  mlir::DialectRegistry registry;
+  registerAllDialects(registry);
+  mlir::MLIRContext context(registry);
+  context.printOpOnDiagnostic(false);
+  DiagnosticPrinter printer(&context);
+  mlir::DefaultTimingManager timingManager;
+  mlir::applyDefaultTimingManagerCLOptions(timingManager);
+  mlir::TimingScope timing = timingManager.getRootScope();
+  return compile(context, printer, timing);
+}
