@@ -51,7 +51,7 @@ static cl::opt<bool> verifyFolding("verify-folding",
     cl::desc("Check every folded threshold against its float expression"), cl::cat(category));
 static cl::opt<std::string> reportFile("report", cl::value_desc("file.json"),
     cl::desc("Write a report of layers, kernels and sizes"), cl::cat(category));
-static cl::opt<bool> remarks("remarks",
+static cl::opt<bool> showRemarks("remarks",
     cl::desc("Tell what was not folded, which kernel was not chosen, and why"), cl::cat(category));
 static cl::opt<std::string> symbolPrefix("symbol-prefix", cl::value_desc("name"), cl::init("main"),
     cl::desc("Prefix of the module's one symbol, <prefix>_hwgq_module"), cl::cat(category));
@@ -64,7 +64,7 @@ public:
   explicit DiagnosticPrinter(mlir::MLIRContext *context)
       : ScopedDiagnosticHandler(context) {
     setHandler([this](mlir::Diagnostic &diagnostic) {
-      if (diagnostic.getSeverity() != mlir::DiagnosticSeverity::Remark || remarks)
+      if (diagnostic.getSeverity() != mlir::DiagnosticSeverity::Remark || showRemarks)
         print(diagnostic, 0);
     });
   }
@@ -195,6 +195,9 @@ static Expected<LoadOptions> getLoadOptions() {
 
 static int compile(mlir::MLIRContext &context, DiagnosticPrinter &printer,
                    mlir::TimingScope &timing) {
+  // The linker resets command-line options: keep what is needed after it.
+  const std::string input = inputFile, output = outputFile, report = reportFile;
+  const bool executable = emitName == "exe" && toName.empty();
   std::optional<EmitKind> kind = parseEmit(emitName);
   if (!kind)
     return fail("unknown --emit '" + emitName + "'; so, exe, obj, asm, llvm, mlir, ptx or header");
@@ -256,16 +259,16 @@ static int compile(mlir::MLIRContext &context, DiagnosticPrinter &printer,
   }
   Expected<std::string> contents = compilation.emit(*kind);
   printer.clearProgress();
-  if (contents && emitName == "exe" && !to)
+  if (contents && executable)
     contents = makeExecutable(*contents, *target);
   if (!contents) {
     std::string message = toString(contents.takeError());
-    return message.empty() ? 1 : fail(inputFile + ": " + message);
+    return message.empty() ? 1 : fail(input + ": " + message);
   }
-  if (Error error = writeFile(outputFile, *contents, emitName == "exe" && !to))
+  if (Error error = writeFile(output, *contents, executable))
     return fail(toString(std::move(error)));
-  if (!reportFile.empty())
-    if (Error error = writeFile(reportFile, compilation.getReport() + "\n"))
+  if (!report.empty())
+    if (Error error = writeFile(report, compilation.getReport() + "\n"))
       return fail(toString(std::move(error)));
   return 0;
 }
@@ -276,9 +279,8 @@ int main(int argc, char **argv) {
   mlir::registerMLIRContextCLOptions();
   mlir::registerPassManagerCLOptions();
   mlir::registerDefaultTimingManagerCLOptions();
-  StringMap<cl::Option *> &all = cl::getRegisteredOptions();
-  for (auto &entry : all)
-    if (entry.first().starts_with("mlir-"))
+  for (auto &entry : cl::getRegisteredOptions())
+    if (StringRef(entry.first).starts_with("mlir-"))
       entry.second->addCategory(category);
   cl::HideUnrelatedOptions(category);
   cl::SetVersionPrinter([](raw_ostream &os) { os << "hwgq-compile " HWGQ_VERSION "\n"; });
