@@ -20,6 +20,17 @@ void registerTensorOps(Registry &registry);
 void registerLinalgOps(Registry &registry);
 void registerHwgqOps(Registry &registry);
 void registerBitpackOps(Registry &registry);
+void registerOnnxElementwise(Registry &registry);
+void registerOnnxMath(Registry &registry);
+void registerOnnxQonnx(Registry &registry);
+void registerOnnxQuantization(Registry &registry);
+void registerOnnxContractions(Registry &registry);
+void registerOnnxPooling(Registry &registry);
+void registerOnnxReductions(Registry &registry);
+void registerOnnxShapes(Registry &registry);
+void registerOnnxData(Registry &registry);
+void registerOnnxNormalization(Registry &registry);
+void registerOnnxResize(Registry &registry);
 
 /// Runs an element-wise arith or math op over tensors of one shape.
 llvm::LogicalResult evaluateElementwise(mlir::Operation *op,

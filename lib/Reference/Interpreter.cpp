@@ -15,6 +15,17 @@ static const Registry &getRegistry() {
     registerLinalgOps(r);
     registerHwgqOps(r);
     registerBitpackOps(r);
+    registerOnnxElementwise(r);
+    registerOnnxMath(r);
+    registerOnnxQonnx(r);
+    registerOnnxQuantization(r);
+    registerOnnxContractions(r);
+    registerOnnxPooling(r);
+    registerOnnxReductions(r);
+    registerOnnxShapes(r);
+    registerOnnxData(r);
+    registerOnnxNormalization(r);
+    registerOnnxResize(r);
     return r;
   }();
   return registry;

@@ -111,6 +111,28 @@ int64_t Tensor::getInt(int64_t i) const {
 // Attributes
 //===----------------------------------------------------------------------===//
 
+/// Whether elements fill their storage.
+static bool isWhole(Type element) {
+  return element.isIndex() ||
+         getStorageWidth(element) * 8 == element.getIntOrFloatBitWidth();
+}
+
+/// Brings the unused bits of stored integers to the form described in Tensor.
+static FailureOr<Tensor> normalizeBits(Location loc, const Tensor &view) {
+  FailureOr<Tensor> result = Tensor::allocate(loc, view.getType());
+  if (failed(result))
+    return failure();
+  unsigned storage = getStorageWidth(view.getElementType());
+  unsigned width = view.getElementType().getIntOrFloatBitWidth();
+  for (int64_t i = 0; i < view.size(); ++i) {
+    int64_t value = view.getElementType().isUnsignedInteger()
+                        ? int64_t(toUnsigned(view.getInt(i), width))
+                        : wrapInteger(view.getInt(i), width);
+    std::memcpy(result->mutableBytes().data() + i * storage, &value, storage);
+  }
+  return result;
+}
+
 /// Elements of less than a byte, or in a form that must be read one by one.
 static FailureOr<Tensor> readIntegers(Location loc, DenseElementsAttr attr,
                                       RankedTensorType type) {
@@ -142,7 +164,10 @@ FailureOr<Tensor> Tensor::fromElements(Location loc, ElementsAttr attr) {
     if (!blob || int64_t(blob->getData().size()) != *bytes)
       return emitError(loc) << "the resource of a constant of type " << type
                             << " has the wrong size";
-    return borrow(type, blob->getData());
+    Tensor view = borrow(type, blob->getData());
+    if (type.getElementType().isIntOrIndex() && !isWhole(type.getElementType()))
+      return normalizeBits(loc, view);
+    return view;
   }
   auto dense = dyn_cast<DenseElementsAttr>(attr);
   if (!dense)
