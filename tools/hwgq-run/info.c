@@ -126,14 +126,24 @@ static void print_layers(const hwgq_module *module) {
   }
 }
 
+/** In lines of at most 80 columns. */
+static void print_features(const hwgq_module *module) {
+  size_t column = 80;
+  for (size_t i = 0; i < hwgq_module_feature_count(module); ++i) {
+    const char *feature = hwgq_module_feature(module, i);
+    if (column + 1 + strlen(feature) > 80)
+      column = (size_t)printf("\n%-10s", i ? "" : "features") - 1;
+    column += (size_t)printf(" %s", feature);
+  }
+}
+
 void print_info(const hwgq_module *module, const char *name) {
   int64_t batch = hwgq_module_batch(module);
   printf("%s\n", name);
   print_bytes("file", hwgq_module_file_bytes(module));
-  printf("\n%-10s %s (%s)\n%-10s", "target", hwgq_module_target(module),
-         hwgq_module_triple(module), "features");
-  for (size_t i = 0; i < hwgq_module_feature_count(module); ++i)
-    printf(" %s", hwgq_module_feature(module, i));
+  printf("\n%-10s %s (%s)", "target", hwgq_module_target(module),
+         hwgq_module_triple(module));
+  print_features(module);
   if (batch > 0)
     printf("\n%-10s %" PRId64 "\n", "batch", batch);
   else
