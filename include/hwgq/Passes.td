@@ -41,6 +41,45 @@ def HwgqRecognizeSteps : Pass<"hwgq-recognize-steps", "::mlir::func::FuncOp"> {
   ];
 }
 
+def HwgqRecognizeCodes : Pass<"hwgq-recognize-codes", "::mlir::func::FuncOp"> {
+  let summary = "put contractions on codes";
+  let description = [{
+    Classifies constant weights: the smallest grid `scale * n` with max|n| <=
+    255 on which every weight lies within 2^-16 of the largest of its output
+    channel, with one scale or one per output channel. Grids of up to 4 bits
+    are believed; wider ones where (distinct magnitudes - 1) * log2(2^15 /
+    max|n|) reaches 24 bits, so that a handful of values does not pass for a
+    grid. Weights of {-a, 0, b} become two unary planes.
+
+    Moves `hwgq.affine` behind transposes, reshapes, slices, concatenations,
+    borders and pools, then rewrites each contraction by its operands:
+    affine codes times affine codes is an integer contraction under
+    `hwgq.affine`; with levels that are not affine, one contraction per pair
+    of planes and a chain of fma; codes times floats is a float contraction
+    over n, then the scale. A matmul on the flattened codes of an image
+    becomes a convolution with a kernel of the image's size. A zero border in
+    front of a convolution becomes its padding. `hwgq.reason` on a contraction
+    with a float operand says why.
+
+    ```mlir
+    %x = hwgq.affine %q {scale = array<f32: 0.5>} : tensor<?x64x!hwgq.code<u2>>
+    %y = hwgq.matmul %x, %w : tensor<?x64xf32>, tensor<8x64xf32> -> tensor<?x8xf32>
+    ==>
+    %c = hwgq.constant dense_resource<codes> : tensor<64xi8> as tensor<8x64x!hwgq.code<b1>>
+    %a = hwgq.matmul %q, %c : tensor<?x64x!hwgq.code<u2>>, tensor<8x64x!hwgq.code<b1>> -> tensor<?x8xi32>
+    %y = hwgq.affine %a {scale = array<f32: 0.125>} : tensor<?x8xi32>
+    ```
+  }];
+  let dependentDialects = ["::hwgq::HWGQDialect", "::mlir::arith::ArithDialect",
+                           "::mlir::linalg::LinalgDialect",
+                           "::mlir::math::MathDialect",
+                           "::mlir::tensor::TensorDialect"];
+  let statistics = [
+    Statistic<"numCoded", "coded", "Number of contractions on codes">,
+    Statistic<"numFloat", "float", "Number of contractions with a float operand">
+  ];
+}
+
 //===----------------------------------------------------------------------===//
 // hwgq phase -> bitpack phase -> kernel phase
 //===----------------------------------------------------------------------===//

@@ -117,9 +117,8 @@ static Outcome tryCut(Value cut, Value value, ConstantReader &constants,
   return Outcome::Step;
 }
 
-/// The tensor itself as the input of a step function from levels to numbers.
-static void describeLevels(Value value, ArrayRef<float> all,
-                           Quantizer &quantizer) {
+void hwgq::describeLevels(Value value, ArrayRef<float> all,
+                          Quantizer &quantizer) {
   quantizer = Quantizer();
   quantizer.input = value;
   quantizer.levels = distinctLevels(all);

@@ -32,6 +32,11 @@ struct Quantizer {
 mlir::LogicalResult findQuantizer(mlir::Value value, ConstantReader &constants,
                                   Quantizer &quantizer);
 
+/// Describes a tensor that holds `levels` and nothing else: it is the input of
+/// the step function from levels to numbers, with breakpoints half way.
+void describeLevels(mlir::Value value, llvm::ArrayRef<float> levels,
+                    Quantizer &quantizer);
+
 /// `hwgq.quantize` of a quantiser with affine levels.
 mlir::FailureOr<mlir::Value> buildQuantize(mlir::OpBuilder &builder,
                                            mlir::Location loc,

@@ -1,0 +1,407 @@
+//===- ContractionRewriter.cpp - contractions on codes --------------------===//
+#include "ContractionRewriter.h"
+#include "mlir/Dialect/Math/IR/Math.h"
+#include "mlir/Dialect/Tensor/IR/Tensor.h"
+
+using namespace mlir;
+using namespace hwgq;
+
+static RankedTensorType typeOf(Value value) {
+  return cast<RankedTensorType>(value.getType());
+}
+
+static bool isCoded(Value value) {
+  return isa<CodeType>(getElementTypeOrSelf(value.getType()));
+}
+
+static SmallVector<double> toDoubles(ArrayRef<float> values) {
+  return SmallVector<double>(values.begin(), values.end());
+}
+
+/// The float32 values behind a constant, whatever its shape.
+static std::optional<SmallVector<float>> constantFloats(Value value) {
+  auto constant = value.getDefiningOp<arith::ConstantOp>();
+  auto elements =
+      constant ? dyn_cast<ElementsAttr>(constant.getValue()) : ElementsAttr();
+  if (!elements || !elements.getElementType().isF32())
+    return std::nullopt;
+  return getElementValues<float>(elements);
+}
+
+//===----------------------------------------------------------------------===//
+// Operands
+//===----------------------------------------------------------------------===//
+
+/// Codes of n of the right type.
+static Value makeCodes(OpBuilder &builder, Location loc, RankedTensorType type,
+                       CodeType code, ArrayRef<int32_t> numbers) {
+  SmallVector<uint8_t> codes;
+  codes.reserve(numbers.size());
+  for (int32_t n : numbers)
+    codes.push_back(code.toCode(n));
+  return createConstant(builder, loc, type.clone(code), codes);
+}
+
+Operand ContractionRewriter::readWeight(OpBuilder &builder, Value value,
+                                        int64_t rows) {
+  Operand operand;
+  operand.real = value;
+  std::optional<SmallVector<float>> weights = constantFloats(value);
+  if (!weights)
+    return readActivation(builder, value);
+  MLIRContext *context = builder.getContext();
+  Location loc = value.getLoc();
+  RankedTensorType type = typeOf(value);
+  std::string reason;
+  if (std::optional<WeightGrid> grid =
+          classifyWeights(context, *weights, rows, reason)) {
+    if (grid->snap > 0x1p-22)
+      emitRemark(loc, "weights moved to a grid, by up to ")
+          << llvm::formatv("{0:e1}", grid->snap).str() << " of the largest";
+    operand.planes.push_back(
+        {makeCodes(builder, loc, type, grid->type, grid->numbers),
+         toDoubles(grid->scales)});
+    operand.affine = true;
+    return operand;
+  }
+  operand.reason = reason;
+  if (std::optional<TernaryPlanes> ternary = splitTernary(*weights, rows)) {
+    RankedTensorType planeType = type.clone(CodeType::getUnsigned(context, 1));
+    operand.planes.push_back(
+        {createConstant(builder, loc, planeType, ternary->negative),
+         ternary->negativeScale});
+    operand.planes.push_back(
+        {createConstant(builder, loc, planeType, ternary->positive),
+         ternary->positiveScale});
+    operand.reason.clear();
+  }
+  return operand;
+}
+
+/// The base and the unary planes of levels that are not affine: a plane of ones
+/// where no level is 0, then the steps, ascending.
+static LogicalResult readPlanes(OpBuilder &builder, Location loc,
+                                const Quantizer &quantizer, Operand &operand) {
+  ArrayRef<float> levels = quantizer.levels;
+  unsigned base = llvm::find(levels, 0.0f) - levels.begin();
+  auto add = [&](double coefficient, llvm::function_ref<bool(unsigned)> isSet) {
+    FailureOr<Value> plane = buildPlane(builder, loc, quantizer, isSet);
+    if (succeeded(plane))
+      operand.planes.push_back({*plane, {coefficient}});
+    return succeeded(plane);
+  };
+  if (base == levels.size()) {
+    base = 0;
+    if (!add(levels[0], [](unsigned) { return true; }))
+      return failure();
+  }
+  for (unsigned i = 1; i <= base; ++i)
+    if (!add(double(levels[i - 1]) - double(levels[i]),
+             [&](unsigned level) { return level < i; }))
+      return failure();
+  for (unsigned i = base + 1; i < levels.size(); ++i)
+    if (!add(double(levels[i]) - double(levels[i - 1]),
+             [&](unsigned level) { return level >= i; }))
+      return failure();
+  return success();
+}
+
+Operand ContractionRewriter::readActivation(OpBuilder &builder, Value value) {
+  Operand operand;
+  operand.real = value;
+  if (std::optional<Coded> coded = matchCodes(value)) {
+    operand.planes.push_back({coded->codes, toDoubles(coded->scales)});
+    operand.affine = true;
+    return operand;
+  }
+  operand.reason = "the input is float";
+  Location loc = value.getLoc();
+  Quantizer quantizer;
+  if (!isElementwise(value.getDefiningOp()) ||
+      failed(findQuantizer(value, constants, quantizer))) {
+    if (!quantizer.reason.empty())
+      operand.reason = "the input is not a step function: " + quantizer.reason;
+    std::optional<SmallVector<float>> levels = findLevels(value, constants);
+    if (!levels)
+      return operand;
+    describeLevels(value, *levels, quantizer);
+  }
+  if (quantizer.grid) {
+    FailureOr<Value> codes = buildQuantize(builder, loc, quantizer);
+    if (failed(codes))
+      return operand;
+    operand.planes.push_back({*codes, toDoubles(quantizer.scales)});
+    operand.affine = true;
+    operand.reason.clear();
+    return operand;
+  }
+  // A product of many planes is slower than floats.
+  constexpr size_t kMaxPlanes = 15;
+  if (quantizer.levels.size() > kMaxPlanes + 1) {
+    operand.reason = "the input has " +
+                     std::to_string(quantizer.levels.size()) +
+                     " levels that are not affine";
+    return operand;
+  }
+  if (failed(readPlanes(builder, loc, quantizer, operand)))
+    operand.planes.clear();
+  else
+    operand.reason.clear();
+  return operand;
+}
+
+//===----------------------------------------------------------------------===//
+// Geometry
+//===----------------------------------------------------------------------===//
+
+/// A zero border of the image in front of a convolution is its padding.
+void ContractionRewriter::mergePad(Conv2DOp op) {
+  auto pad = op.getInput().getDefiningOp<PadOp>();
+  if (!pad)
+    return;
+  auto value = dyn_cast<FloatAttr>(pad.getValue());
+  if (!value || !value.getValue().isZero())
+    return;
+  ArrayRef<int64_t> low = pad.getLow(), high = pad.getHigh();
+  if (low.size() != 4 || low[0] || low[3] || high[0] || high[3])
+    return;
+  SmallVector<int64_t> pads = {
+      op.getPads()[0] + low[1], op.getPads()[1] + low[2],
+      op.getPads()[2] + high[1], op.getPads()[3] + high[2]};
+  op.setPads(pads);
+  op.getInputMutable().assign(pad.getInput());
+}
+
+/// A matmul on flattened codes of an image is a convolution with a kernel as
+/// large as the image. The image may have been brought to another order of its
+/// dimensions before: its weights follow.
+bool ContractionRewriter::unflatten(OpBuilder &builder, MatMulOp op,
+                                    Value &input, Value &weight) {
+  std::optional<Coded> coded = matchCodes(op.getInput());
+  auto collapse =
+      coded ? coded->codes.getDefiningOp<tensor::CollapseShapeOp>() : nullptr;
+  if (!collapse || typeOf(collapse.getSrc()).getRank() != 4 ||
+      coded->scales.size() != 1)
+    return false;
+  auto groups = collapse.getReassociationIndices();
+  if (groups.size() != 2 || groups[0].size() != 1)
+    return false;
+  Value image = collapse.getSrc();
+  SmallVector<int64_t> order = {0, 1, 2, 3};
+  if (auto transpose = image.getDefiningOp<linalg::TransposeOp>()) {
+    image = transpose.getInput();
+    order = llvm::to_vector(transpose.getPermutation());
+  }
+  RankedTensorType type = typeOf(image);
+  std::optional<SmallVector<float>> weights = constantFloats(weight);
+  auto sizes = type.getShape().drop_front();
+  if (!weights || order[0] != 0 || llvm::any_of(sizes, ShapedType::isDynamic) ||
+      (sizes[0] == 1 && sizes[1] == 1))
+    return false;
+  // Dimension d of the flattened order is dimension order[d] of the image.
+  int64_t outputs = typeOf(weight).getDimSize(0);
+  int64_t volume = sizes[0] * sizes[1] * sizes[2];
+  std::array<int64_t, 4> stride = {volume, sizes[1] * sizes[2], sizes[2], 1};
+  SmallVector<float> ordered(weights->size());
+  int64_t at = 0;
+  for (int64_t k = 0; k < outputs; ++k)
+    for (int64_t a = 0; a < type.getDimSize(order[1]); ++a)
+      for (int64_t b = 0; b < type.getDimSize(order[2]); ++b)
+        for (int64_t c = 0; c < type.getDimSize(order[3]); ++c)
+          ordered[k * volume + a * stride[order[1]] + b * stride[order[2]] +
+                  c * stride[order[3]]] = (*weights)[at++];
+  auto weightType = RankedTensorType::get(
+      {outputs, sizes[0], sizes[1], sizes[2]}, builder.getF32Type());
+  ElementsAttr attr =
+      makeElements(weightType,
+                   ArrayRef(reinterpret_cast<const char *>(ordered.data()),
+                            ordered.size() * sizeof(float)),
+                   "weights");
+  weight = arith::ConstantOp::create(builder, weight.getLoc(), weightType,
+                                     cast<TypedAttr>(attr));
+  input = AffineOp::create(builder, op.getInput().getLoc(), image,
+                           builder.getDenseF32ArrayAttr(coded->scales));
+  return true;
+}
+
+Value ContractionRewriter::contract(OpBuilder &builder, const Shape &shape,
+                                    Value input, Value weight) {
+  Location loc = shape.op->getLoc();
+  if (auto conv = dyn_cast<Conv2DOp>(shape.op))
+    return Conv2DOp::create(builder, loc, input, weight, conv.getStridesAttr(),
+                            conv.getPadsAttr(), conv.getDilationsAttr(),
+                            conv.getGroupsAttr());
+  if (shape.flattened)
+    return Conv2DOp::create(
+        builder, loc, input, weight, builder.getDenseI64ArrayAttr({1, 1}),
+        builder.getDenseI64ArrayAttr({0, 0, 0, 0}),
+        builder.getDenseI64ArrayAttr({1, 1}), builder.getI64IntegerAttr(1));
+  return MatMulOp::create(builder, loc, input, weight);
+}
+
+/// Back to a matrix, where the matmul has become a convolution.
+Value ContractionRewriter::flatten(OpBuilder &builder, const Shape &shape,
+                                   Value value) {
+  if (!shape.flattened)
+    return value;
+  return tensor::CollapseShapeOp::create(
+      builder, shape.op->getLoc(), value,
+      SmallVector<ReassociationIndices>{{0, 1, 2}, {3}});
+}
+
+//===----------------------------------------------------------------------===//
+// Products
+//===----------------------------------------------------------------------===//
+
+std::optional<SmallVector<double>> ContractionRewriter::perOutput(
+    const Shape &shape, ArrayRef<double> coefficients, int64_t inputChannels) {
+  if (coefficients.size() == 1)
+    return llvm::to_vector(coefficients);
+  if (shape.groups != inputChannels || shape.outputs % inputChannels ||
+      int64_t(coefficients.size()) != inputChannels)
+    return std::nullopt;
+  SmallVector<double> outputs;
+  for (int64_t k = 0; k < shape.outputs; ++k)
+    outputs.push_back(coefficients[k / (shape.outputs / inputChannels)]);
+  return outputs;
+}
+
+/// f32 of the products of two lists of coefficients, either of which may be one
+/// for all.
+static SmallVector<float> products(ArrayRef<double> a, ArrayRef<double> b) {
+  SmallVector<float> result;
+  for (size_t i = 0; i < std::max(a.size(), b.size()); ++i)
+    result.push_back(
+        float(a[a.size() == 1 ? 0 : i] * b[b.size() == 1 ? 0 : i]));
+  if (llvm::all_equal(result))
+    result.resize(1);
+  return result;
+}
+
+Value ContractionRewriter::affineProduct(OpBuilder &builder, const Shape &shape,
+                                         const Operand &x, const Operand &w) {
+  auto scale = perOutput(shape, x.planes[0].coefficients,
+                         typeOf(x.planes[0].codes).getShape().back());
+  if (!scale)
+    return {};
+  SmallVector<float> scales = products(*scale, w.planes[0].coefficients);
+  if (!llvm::all_of(scales, [](float s) { return std::isfinite(s); }))
+    return {};
+  Value sum = contract(builder, shape, x.planes[0].codes, w.planes[0].codes);
+  Value real = AffineOp::create(builder, shape.op->getLoc(),
+                                flatten(builder, shape, sum),
+                                builder.getDenseF32ArrayAttr(scales));
+  return real;
+}
+
+/// v = +0, then v = fma(f32(acc_p), c_p, v) over the planes.
+Value ContractionRewriter::sumOfPlanes(OpBuilder &builder, const Shape &shape,
+                                       const Operand &x, const Operand &w) {
+  Location loc = shape.op->getLoc();
+  Value value;
+  for (const Plane &px : x.planes) {
+    auto cx =
+        perOutput(shape, px.coefficients, typeOf(px.codes).getShape().back());
+    if (!cx)
+      return {};
+    for (const Plane &pw : w.planes) {
+      SmallVector<float> scales = products(*cx, pw.coefficients);
+      Value sum =
+          flatten(builder, shape, contract(builder, shape, px.codes, pw.codes));
+      Value real = arith::SIToFPOp::create(
+          builder, loc, typeOf(sum).clone(builder.getF32Type()), sum);
+      if (!value)
+        value = broadcastConstant(builder, loc, {0.0f}, real);
+      Value scale = broadcastConstant(builder, loc, scales, real);
+      value = math::FmaOp::create(builder, loc, real, scale, value);
+    }
+  }
+  return value;
+}
+
+/// Codes times floats: the float chain over n, then times the scale.
+Value ContractionRewriter::mixedProduct(OpBuilder &builder, const Shape &shape,
+                                        const Operand &x, const Operand &w) {
+  Location loc = shape.op->getLoc();
+  bool codedInput = x.affine;
+  const Plane &coded = (codedInput ? x : w).planes[0];
+  SmallVector<double> scale = coded.coefficients;
+  if (codedInput) {
+    auto outputs = perOutput(shape, coded.coefficients,
+                             typeOf(coded.codes).getShape().back());
+    if (!outputs)
+      return {};
+    scale = *outputs;
+  }
+  Value input = codedInput ? coded.codes : x.real;
+  Value weight = codedInput ? w.real : coded.codes;
+  Value product = contract(builder, shape, input, weight);
+  product.getDefiningOp()->setAttr(
+      "hwgq.reason", builder.getStringAttr(codedInput ? w.reason : x.reason));
+  Value value = flatten(builder, shape, product);
+  SmallVector<float> scales(scale.begin(), scale.end());
+  if (scales.size() == 1 && scales[0] == 1)
+    return value;
+  return arith::MulFOp::create(builder, loc, value,
+                               broadcastConstant(builder, loc, scales, value));
+}
+
+//===----------------------------------------------------------------------===//
+// The rewrite
+//===----------------------------------------------------------------------===//
+
+/// Terms of the longest sum, and whether it surely fits in int32.
+static bool fitsInt32(const Operand &x, const Operand &w) {
+  for (const Plane &px : x.planes)
+    for (const Plane &pw : w.planes) {
+      RankedTensorType type = typeOf(pw.codes);
+      int64_t terms =
+          type.getNumElements() / std::max<int64_t>(1, type.getDimSize(0));
+      auto cx = cast<CodeType>(getElementTypeOrSelf(px.codes));
+      auto cw = cast<CodeType>(type.getElementType());
+      if (accumulatorBound(cx, cw, terms) > std::numeric_limits<int32_t>::max())
+        return false;
+    }
+  return true;
+}
+
+bool ContractionRewriter::rewrite(Operation *op) {
+  OpBuilder builder(op);
+  Value input = op->getOperand(0), weight = op->getOperand(1);
+  if (isCoded(input) || isCoded(weight))
+    return isCoded(input) && isCoded(weight);
+  Shape shape{op};
+  if (auto conv = dyn_cast<Conv2DOp>(op)) {
+    mergePad(conv);
+    input = conv.getInput();
+    shape.groups = conv.getGroups();
+  } else {
+    shape.flattened = unflatten(builder, cast<MatMulOp>(op), input, weight);
+  }
+  shape.outputs = typeOf(weight).getDimSize(0);
+  Operand x = readActivation(builder, input);
+  Operand w = readWeight(builder, weight, std::max<int64_t>(1, shape.outputs));
+  std::string reason = !x.reason.empty() ? x.reason : w.reason;
+  Value value;
+  bool coded = false;
+  if (!x.planes.empty() && !w.planes.empty()) {
+    if (fitsInt32(x, w)) {
+      value = x.affine && w.affine ? affineProduct(builder, shape, x, w)
+                                   : sumOfPlanes(builder, shape, x, w);
+      coded = bool(value);
+      reason = "the input has a scale per channel";
+    } else {
+      reason = "the sum of products may leave int32";
+    }
+  } else if ((x.affine && w.planes.empty()) || (w.affine && x.planes.empty())) {
+    value = mixedProduct(builder, shape, x, w);
+    if (!value)
+      reason = "the input has a scale per channel";
+  }
+  if (value) {
+    op->getResult(0).replaceAllUsesWith(value);
+    return coded;
+  }
+  op->setAttr("hwgq.reason", builder.getStringAttr(reason));
+  return false;
+}

@@ -1,0 +1,60 @@
+//===- ContractionRewriter.h - contractions on codes ------------*- C++ -*-===//
+#ifndef HWGQ_TRANSFORMS_CONTRACTIONREWRITER_H
+#define HWGQ_TRANSFORMS_CONTRACTIONREWRITER_H
+
+#include "hwgq/Transforms/Codes.h"
+
+namespace hwgq {
+
+/// One operand of a contraction, in the best form known: a sum of planes, of
+/// which affine codes are the case of one, or floats.
+struct Operand {
+  mlir::Value real;                ///< The float tensor.
+  llvm::SmallVector<Plane> planes; ///< Empty for floats.
+  bool affine = false;             ///< One plane that carries the scale.
+  std::string reason;              ///< Why it is not on codes.
+};
+
+/// Rewrites `hwgq.conv2d` and `hwgq.matmul` on floats to contractions on codes.
+class ContractionRewriter {
+public:
+  /// Puts one contraction on codes as far as its operands allow, or writes
+  /// `hwgq.reason` on it. True when both operands are codes now.
+  bool rewrite(mlir::Operation *op);
+
+private:
+  /// The geometry that stays the same whatever the operands are.
+  struct Shape {
+    mlir::Operation *op; ///< The contraction as it stood.
+    int64_t groups = 1;
+    int64_t outputs = 0;    ///< Output channels.
+    bool flattened = false; ///< A matmul that has become a conv2d.
+  };
+
+  Operand readActivation(mlir::OpBuilder &builder, mlir::Value value);
+  Operand readWeight(mlir::OpBuilder &builder, mlir::Value value, int64_t rows);
+  void mergePad(Conv2DOp op);
+  bool unflatten(mlir::OpBuilder &builder, MatMulOp op, mlir::Value &input,
+                 mlir::Value &weight);
+  mlir::Value contract(mlir::OpBuilder &builder, const Shape &shape,
+                       mlir::Value input, mlir::Value weight);
+  mlir::Value flatten(mlir::OpBuilder &builder, const Shape &shape,
+                      mlir::Value value);
+  mlir::Value sumOfPlanes(mlir::OpBuilder &builder, const Shape &shape,
+                          const Operand &x, const Operand &w);
+  mlir::Value affineProduct(mlir::OpBuilder &builder, const Shape &shape,
+                            const Operand &x, const Operand &w);
+  mlir::Value mixedProduct(mlir::OpBuilder &builder, const Shape &shape,
+                           const Operand &x, const Operand &w);
+  /// The coefficients of an activation per output channel, or one; nothing
+  /// where it has a scale per channel that the contraction sums over.
+  std::optional<llvm::SmallVector<double>>
+  perOutput(const Shape &shape, llvm::ArrayRef<double> coefficients,
+            int64_t inputChannels);
+
+  ConstantReader constants;
+};
+
+} // namespace hwgq
+
+#endif // HWGQ_TRANSFORMS_CONTRACTIONREWRITER_H
