@@ -52,7 +52,8 @@ SmallVector<Value> emitFloatTile(OpBuilder &b, Location loc,
                                  const FloatTile &tile, Value acts, Value n,
                                  Value row, Value column, Value weights,
                                  Value block) {
-  int64_t lanes = std::min(lanesOf(options), tile.block);
+  int64_t lanes =
+      std::min(tile.lanes ? tile.lanes : lanesOf(options), tile.block);
   while (tile.block % lanes)
     lanes /= 2;
   int64_t vectors = tile.block / lanes;
@@ -67,10 +68,19 @@ SmallVector<Value> emitFloatTile(OpBuilder &b, Location loc,
     return y == 1 ? x : Value(arith::MulIOp::create(b, loc, x, index(y)));
   };
 
+  auto fma = [&](Value x, Value y, Value z) -> Value {
+    if (options.fma || !tile.exactProducts)
+      return createFma(b, loc, x, y, z, options);
+    return arith::AddFOp::create(b, loc, arith::MulFOp::create(b, loc, x, y),
+                                 z);
+  };
+
   // One input element of each pixel against its weights.
   auto step = [&](Value y, Value x, Value ky, Value tap, ValueRange sums) {
     SmallVector<Value> w, result;
-    for (int64_t v = 0; v < vectors; ++v)
+    if (tile.loadWeights)
+      w = tile.loadWeights(ky, tap);
+    for (int64_t v = w.size(); v < vectors; ++v)
       w.push_back(vector::LoadOp::create(
           b, loc, type, weights, ValueRange{block, ky, tap, index(v * lanes)}));
     for (int64_t p = 0; p < tile.pixels; ++p) {
@@ -79,8 +89,7 @@ SmallVector<Value> emitFloatTile(OpBuilder &b, Location loc,
           memref::LoadOp::create(b, loc, acts, ValueRange{n, y, at});
       Value a = vector::BroadcastOp::create(b, loc, type, element);
       for (int64_t v = 0; v < vectors; ++v)
-        result.push_back(
-            createFma(b, loc, a, w[v], sums[p * vectors + v], options));
+        result.push_back(fma(a, w[v], sums[p * vectors + v]));
     }
     return result;
   };

@@ -8,6 +8,7 @@
 #define HWGQ_LIB_CONVERSION_BITPACKTOLOOPS_FLOATTILE_H
 
 #include "hwgq/Conversion/BitpackToLoops.h"
+#include <functional>
 
 namespace hwgq {
 
@@ -21,6 +22,15 @@ struct FloatTile {
   int64_t pixelStep = 0;  // from an output pixel to the next: stride * C
   int64_t tapStepX = 0;   // from a tap to the next: dilation * C
   int64_t tapStepY = 1;   // rows from a tap to the next: dilation
+  /// Lanes of the vectors of a block; 0 for whole registers.
+  int64_t lanes = 0;
+  /// Products with the weights are exact (weights are -1, 0 or 1), so that a
+  /// product and a sum are a fused multiply-add.
+  bool exactProducts = false;
+  /// Vectors of weights at (ky, kx * channels + c) of a block that is not
+  /// stored as floats.
+  std::function<llvm::SmallVector<mlir::Value>(mlir::Value, mlir::Value)>
+      loadWeights;
 };
 
 /// Output channels that one block of weights should hold: registers of

@@ -1,0 +1,77 @@
+//===- Contraction.h - what kernels share -----------------------*- C++ -*-===//
+#ifndef HWGQ_LIB_CONVERSION_BITPACKTOLOOPS_CONTRACTION_H
+#define HWGQ_LIB_CONVERSION_BITPACKTOLOOPS_CONTRACTION_H
+
+#include "Loops.h"
+#include "hwgq/Dialect/Kernels.h"
+
+namespace hwgq {
+
+/// A contraction on memory, as a convolution: a matmul is one on an image of
+/// one row of M pixels, where `width` is then the size of a block of rows and
+/// may be dynamic.
+struct ConvLoops {
+  const bitpack::Contraction &op;
+  mlir::Value inputMemory, weightMemory;
+  Image input, output;
+  mlir::Value result; // what replaces the op
+
+  int64_t kh, kw, strideY, strideX, dilationY, dilationX, top, left;
+  int64_t groups, groupIn, groupOut;
+
+  ConvLoops(LoopBuilder &b, const bitpack::Contraction &op, mlir::Value input,
+            mlir::Value weight);
+
+  CodeType inputCode() const { return op.inputCode(); }
+  CodeType weightCode() const { return op.weightCode(); }
+};
+
+/// How the work of a kernel is cut: the outputs of a task are rows
+/// [row0, row1) of all images (or pixels [x0, x1) of the one row of a matmul)
+/// times blocks [block0, block1) of output channels of one group.
+struct Task {
+  mlir::Value number; // of this task
+  mlir::Value row0, row1, x0, x1;
+  mlir::Value block0, block1;
+  mlir::Value group;
+};
+
+/// The shape of the tasks of a kernel.
+struct Tasking {
+  int64_t rows = 1;   // rows (of images) or pixels (of a matmul) of a task
+  int64_t splits = 1; // parts of the blocks of a group
+  int64_t blocks = 1; // blocks of a group
+  mlir::Value count;
+
+  /// `cost` estimates one output row (or pixel) of all channels in ns.
+  Tasking(LoopBuilder &b, const ConvLoops &conv, int64_t blocks, double cost);
+  /// Pixels of a task.
+  int64_t pixels(const ConvLoops &conv) const;
+};
+
+/// All tasks of a kernel: clears what nobody else writes, then prologue(task)
+/// and body(task).
+void forEachTask(LoopBuilder &b, const ConvLoops &conv, const Tasking &tasking,
+                 llvm::function_ref<void(const Task &)> body);
+
+/// Row-wise register tiles: tile(n, y, x, pixels) covers the outputs of a
+/// task, `pixels` at a time and what is left in a smaller tile.
+void forEachTile(
+    LoopBuilder &b, const ConvLoops &conv, const Task &task, int64_t pixels,
+    llvm::function_ref<void(mlir::Value, mlir::Value, mlir::Value, int64_t)>
+        tile);
+
+/// The memory of an input as [N][rows][elements of a row]; a matrix is one row.
+mlir::Value viewRows(LoopBuilder &b, const ConvLoops &conv, const Image &image);
+
+// One emitter a kernel; `weight` is the converted operand.
+using KernelEmitter = mlir::FailureOr<mlir::Value> (*)(LoopBuilder &,
+                                                       ConvLoops &);
+mlir::FailureOr<mlir::Value> emitGenericKernel(LoopBuilder &b, ConvLoops &conv);
+mlir::FailureOr<mlir::Value> emitPopcountKernel(LoopBuilder &b,
+                                                ConvLoops &conv);
+mlir::FailureOr<mlir::Value> emitF32Kernel(LoopBuilder &b, ConvLoops &conv);
+
+} // namespace hwgq
+
+#endif // HWGQ_LIB_CONVERSION_BITPACKTOLOOPS_CONTRACTION_H

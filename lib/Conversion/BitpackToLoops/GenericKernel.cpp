@@ -1,0 +1,243 @@
+//===- GenericKernel.cpp - contractions as plain loops --------------------===//
+//
+// One output at a time, tap by tap, 64 channels a step for codes:
+//   sum (oa + sa*ca)(ow + sw*cw) = sa*sw*P + ow*sa*A + oa*sw*W + oa*ow*n
+// with P, A, W the sums of ca*cw, ca, cw over the n channels.
+//
+//===----------------------------------------------------------------------===//
+#include "Contraction.h"
+#include "mlir/Dialect/Math/IR/Math.h"
+
+using namespace mlir;
+using namespace hwgq;
+
+namespace {
+
+class GenericKernel {
+public:
+  GenericKernel(LoopBuilder &b, ConvLoops &conv) : b(b), conv(conv) {
+    weights = b.flat(conv.weightMemory);
+    words = llvm::divideCeil(conv.groupIn, 64);
+    if (conv.op.thresholds)
+      thresholds.emplace(b, conv.op.thresholds, conv.op.direction,
+                         conv.output.channels, 1, conv.output.code);
+  }
+
+  Value emit() {
+    const Image &out = conv.output;
+    double cost = double(conv.op.macs()) / std::max<int64_t>(1, out.height) *
+                  (conv.inputCode() ? 0.1 : 1.0);
+    forEachRow(b, out, cost, [&](Value n, Value y) {
+      b.loop(out.width, [&](Value x) {
+        Value pixel = out.at(b, n, y, x);
+        if (thresholds)
+          packedPixel(n, y, x, pixel);
+        else
+          b.loop(out.channels, [&](Value k) {
+            b.store(dot(n, y, x, k), out.memory, b.add(pixel, k));
+          });
+      });
+      if (out.packed() && out.hasHalo())
+        clearHalo(n, y);
+    });
+    return conv.result;
+  }
+
+private:
+  /// Words of the halo of one row; clearing the row first would cost no less
+  /// code.
+  void clearHalo(Value n, Value y) {
+    const Image &out = conv.output;
+    Value start = out.at(b, n, y, b.index(-out.left));
+    Value end = out.at(b, n, y, b.index(out.width));
+    b.zero(out.memory, start, b.index(out.left * out.pixelSize()));
+    b.zero(out.memory, end, b.index(out.right * out.pixelSize()));
+    auto border = [&](Value when, Value row, int64_t rows) {
+      b.when(when, [&] {
+        b.zero(out.memory, out.at(b, n, row, b.index(-out.left)),
+               b.index(rows * out.rowSize()));
+      });
+    };
+    if (out.top)
+      border(b.cmp(arith::CmpIPredicate::eq, y, b.index(0)), b.index(-out.top),
+             out.top);
+    if (out.bottom)
+      border(b.cmp(arith::CmpIPredicate::eq, y, b.index(out.height - 1)),
+             b.index(out.height), out.bottom);
+  }
+
+  void packedPixel(Value n, Value y, Value x, Value pixel) {
+    const Image &out = conv.output;
+    b.loop(out.words, [&](Value word) {
+      Value first = b.mul(word, 64);
+      Value count = b.min(b.index(64), b.sub(b.index(out.channels), first));
+      Values planes = b.carry(
+          b.index(0), count, 1, Values(out.planes, b.i64(0)),
+          [&](Value bit, ValueRange sums) {
+            Value k = b.add(first, bit);
+            Value code = arith::ExtUIOp::create(
+                b, b.getI64Type(), thresholds->code(b, dot(n, y, x, k), k));
+            Values next;
+            for (int64_t p = 0; p < out.planes; ++p) {
+              Value one = b.andi(b.shr(code, b.i64(p)), b.i64(1));
+              next.push_back(b.ori(sums[p], b.shl(one, b.toI64(bit))));
+            }
+            return next;
+          });
+      Value at = b.add(pixel, b.mul(word, out.planes));
+      for (int64_t p = 0; p < out.planes; ++p)
+        b.store(planes[p], out.memory, b.add(at, p));
+    });
+  }
+
+  /// The accumulator of output channel k, i32 or f32.
+  Value dot(Value n, Value y, Value x, Value k) {
+    bool codes = bool(conv.inputCode());
+    Value zero = codes ? b.i64(0) : b.f32(0);
+    Value sum = b.carry(conv.kh, {zero}, [&](Value kh, ValueRange outer) {
+      Value iy = position(y, kh, conv.strideY, conv.dilationY, conv.top);
+      return b.carry(conv.kw, outer, [&](Value kw, ValueRange acc) {
+        Value ix = position(x, kw, conv.strideX, conv.dilationX, conv.left);
+        Value inside =
+            b.andi(within(iy, conv.input.height), within(ix, conv.input.width));
+        return Values{codes ? codeTap(n, iy, ix, inside, kh, kw, k, acc[0])
+                            : floatTap(n, iy, ix, inside, kh, kw, k, acc[0])};
+      });
+    })[0];
+    return codes ? b.toI32(sum) : sum;
+  }
+
+  Value position(Value out, Value tap, int64_t stride, int64_t dilation,
+                 int64_t pad) {
+    return b.sub(b.add(b.mul(out, stride), b.mul(tap, dilation)), b.index(pad));
+  }
+  Value within(Value at, int64_t size) { // unsigned: covers at < 0
+    return b.cmp(arith::CmpIPredicate::ult, at, b.index(size));
+  }
+
+  Value floatTap(Value n, Value iy, Value ix, Value inside, Value kh, Value kw,
+                 Value k, Value acc) {
+    Value group = b.div(k, conv.groupOut);
+    return b.carry(conv.groupIn, {acc}, [&](Value c, ValueRange sum) {
+      Value x = b.when(
+          inside, b.getF32Type(),
+          [&] {
+            Value at = b.add(conv.input.at(b, n, iy, ix),
+                             b.add(b.mul(group, conv.groupIn), c));
+            return Values{b.load(conv.input.memory, at)};
+          },
+          [&] { return Values{b.f32(0)}; })[0];
+      return Values{b.fma(x, floatWeight(k, kh, kw, c), sum[0])};
+    })[0];
+  }
+
+  Value floatWeight(Value k, Value kh, Value kw, Value c) {
+    CodeType code = conv.weightCode();
+    if (!code) {
+      Value tap = b.add(b.mul(b.add(b.mul(k, conv.kh), kh), conv.kw), kw);
+      return b.load(weights, b.add(b.mul(tap, conv.groupIn), c));
+    }
+    Value word = b.div(c, 64), bit = b.toI64(b.rem(c, 64)), sum = b.i64(0);
+    for (int64_t p = 0; p < code.getBits(); ++p) {
+      Value bits = b.shr(weightWord(k, kh, kw, word, p), bit);
+      sum = b.ori(sum, b.shl(b.andi(bits, b.i64(1)), b.i64(p)));
+    }
+    Value number = toNumbers(b, code, b.toI32(sum));
+    return arith::SIToFPOp::create(b, b.getF32Type(), number);
+  }
+
+  /// A word of the weights, `[K/block][KH][KW][words][planes][block]`.
+  Value weightWord(Value k, Value kh, Value kw, Value word, int64_t plane) {
+    int64_t block = bitpack::getLayout(conv.op.weightType()).getBlock();
+    Value tap =
+        b.add(b.mul(b.add(b.mul(b.div(k, block), conv.kh), kh), conv.kw), kw);
+    Value at = b.add(
+        b.mul(b.add(b.mul(tap, words), word), conv.weightCode().getBits()),
+        plane);
+    return b.load(weights, b.add(b.mul(at, block), b.rem(k, block)));
+  }
+
+  Value codeTap(Value n, Value iy, Value ix, Value inside, Value kh, Value kw,
+                Value k, Value acc) {
+    return b.when(
+        inside, b.getI64Type(),
+        [&] {
+          Value pixel = conv.input.at(b, n, iy, ix);
+          return b.carry(words, {acc}, [&](Value j, ValueRange sum) {
+            return Values{b.add(sum[0], codeWord(pixel, kh, kw, k, j))};
+          });
+        },
+        [&] { return Values{acc}; })[0];
+  }
+
+  /// Bits of plane p of the 64 channels j of the group of k.
+  Value inputWord(Value pixel, Value k, Value j, int64_t p) {
+    const Image &in = conv.input;
+    auto word = [&](Value w) {
+      return b.load(in.memory, b.add(b.add(pixel, b.mul(w, in.planes)), p));
+    };
+    if (conv.groups == 1)
+      return word(j);
+    Value first =
+        b.add(b.mul(b.div(k, conv.groupOut), conv.groupIn), b.mul(j, 64));
+    Value w = b.div(first, 64), shift = b.toI64(b.rem(first, 64));
+    Value next = b.min(b.add(w, 1), b.index(in.words - 1));
+    Value none = b.cmp(arith::CmpIPredicate::eq, shift, b.i64(0));
+    Value up = b.andi(b.sub(b.i64(64), shift), b.i64(63));
+    Value high = b.select(none, b.i64(0), b.shl(word(next), up));
+    Value bits = b.ori(b.shr(word(w), shift), high);
+    int64_t tail = conv.groupIn % 64;
+    if (!tail)
+      return bits;
+    Value last = b.cmp(arith::CmpIPredicate::eq, j, b.index(words - 1));
+    return b.select(last, b.andi(bits, b.i64((uint64_t(1) << tail) - 1)), bits);
+  }
+
+  Value ones(Value word) { return math::CtPopOp::create(b, word); }
+
+  /// coefficient * value, nothing for 0.
+  void addTerm(Value &sum, int64_t coefficient, Value value) {
+    if (coefficient == 0)
+      return;
+    Value term = b.mul(value, b.i64(coefficient));
+    sum = sum ? b.add(sum, term) : term;
+  }
+
+  Value codeWord(Value pixel, Value kh, Value kw, Value k, Value j) {
+    CodeType a = conv.inputCode(), w = conv.weightCode();
+    int64_t oa = a.getOffset(), sa = a.getStride();
+    int64_t ow = w.getOffset(), sw = w.getStride();
+    Values as, ws;
+    Value sum;
+    for (int64_t p = 0; p < a.getBits(); ++p) {
+      as.push_back(inputWord(pixel, k, j, p));
+      if (ow)
+        addTerm(sum, ow * sa * (int64_t(1) << p), ones(as[p]));
+    }
+    for (int64_t q = 0; q < w.getBits(); ++q) {
+      ws.push_back(weightWord(k, kh, kw, j, q));
+      if (oa)
+        addTerm(sum, oa * sw * (int64_t(1) << q), ones(ws[q]));
+    }
+    for (int64_t p = 0; p < a.getBits(); ++p)
+      for (int64_t q = 0; q < w.getBits(); ++q)
+        addTerm(sum, sa * sw * (int64_t(1) << (p + q)),
+                ones(b.andi(as[p], ws[q])));
+    Value channels =
+        b.min(b.index(64), b.sub(b.index(conv.groupIn), b.mul(j, 64)));
+    addTerm(sum, oa * ow, b.toI64(channels));
+    return sum;
+  }
+
+  LoopBuilder &b;
+  ConvLoops &conv;
+  Value weights;
+  int64_t words;
+  std::optional<ThresholdTable> thresholds;
+};
+
+} // namespace
+
+FailureOr<Value> hwgq::emitGenericKernel(LoopBuilder &b, ConvLoops &conv) {
+  return GenericKernel(b, conv).emit();
+}

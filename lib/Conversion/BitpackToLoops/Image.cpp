@@ -1,0 +1,277 @@
+//===- Image.cpp - pixels, codes and thresholds in memory -----------------===//
+#include "Loops.h"
+#include "PopcountTile.h"
+
+using namespace mlir;
+using namespace hwgq;
+
+Value Image::at(LoopBuilder &b, Value n, Value y, Value x) const {
+  Value row = b.add(b.mul(n, fullHeight()), b.add(y, top));
+  Value pixel = b.add(b.mul(row, fullWidth()), b.add(x, left));
+  return b.mul(pixel, pixelSize());
+}
+
+void Image::clearRow(LoopBuilder &b, Value n, Value y) const {
+  // The first row of an image clears the halo above, too, the last that below.
+  Value first = b.add(y, top), last = b.add(y, top + 1);
+  if (top)
+    first = b.select(b.cmp(arith::CmpIPredicate::eq, y, b.index(0)), b.index(0),
+                     first);
+  if (bottom)
+    last = b.select(b.cmp(arith::CmpIPredicate::eq, y, b.index(height - 1)),
+                    b.index(fullHeight()), last);
+  Value start = b.add(b.mul(n, fullHeight()), first);
+  b.zero(memory, b.mul(start, rowSize()), b.mul(b.sub(last, first), rowSize()));
+}
+
+/// Static product of the leading dimensions, dynamic where one is.
+static int64_t leadingElements(ArrayRef<int64_t> shape) {
+  int64_t product = 1;
+  for (int64_t size : shape.drop_back()) {
+    if (ShapedType::isDynamic(size))
+      return ShapedType::kDynamic;
+    product *= size;
+  }
+  return product;
+}
+
+Value hwgq::getBatch(LoopBuilder &b, RankedTensorType type, Value memory) {
+  ArrayRef<int64_t> shape = type.getShape();
+  auto size = [&](int64_t d) -> Value {
+    if (type.isDynamicDim(d))
+      return memref::DimOp::create(b, memory, d);
+    return b.index(shape[d]);
+  };
+  if (shape.size() == 4)
+    return size(0);
+  Value product = b.index(1);
+  for (int64_t d = 0; d + 1 < int64_t(shape.size()); ++d)
+    product = b.mul(product, size(d));
+  return product;
+}
+
+/// Everything but memory and batch.
+static Image describe(RankedTensorType type) {
+  Image image;
+  ArrayRef<int64_t> shape = type.getShape();
+  image.channels = shape.empty() ? 1 : shape.back();
+  if (shape.size() == 4) {
+    image.height = shape[1];
+    image.width = shape[2];
+  }
+  if (bitpack::isPacked(type)) {
+    bitpack::LayoutAttr layout = bitpack::getLayout(type);
+    image.code = cast<CodeType>(type.getElementType());
+    image.planes = image.code.getBits();
+    image.words = llvm::divideCeil(image.channels, 64);
+    image.top = layout.getTop();
+    image.left = layout.getLeft();
+    image.bottom = layout.getBottom();
+    image.right = layout.getRight();
+  }
+  return image;
+}
+
+Image hwgq::viewImage(LoopBuilder &b, RankedTensorType type, Value memory) {
+  Image image = describe(type);
+  image.memory = b.flat(memory);
+  image.batch = getBatch(b, type, memory);
+  return image;
+}
+
+Image hwgq::allocateImage(LoopBuilder &b, RankedTensorType type, Value batch,
+                          Value &memory) {
+  Image image = describe(type);
+  image.batch = batch;
+  ArrayRef<int64_t> shape = type.getShape();
+  Values sizes;
+  if (!type.hasStaticShape()) { // the first dimension
+    int64_t others = 1;
+    if (shape.size() != 4)
+      for (int64_t size : shape.drop_front().drop_back())
+        others *= size;
+    sizes.push_back(b.div(batch, others));
+  }
+  IntegerAttr align = b.getI64IntegerAttr(64);
+  if (!image.packed()) {
+    memory = memref::AllocOp::create(
+        b, MemRefType::get(shape, type.getElementType()), sizes, align);
+    image.memory = b.flat(memory);
+    return image;
+  }
+  int64_t pixels = shape.size() == 4 ? shape[0] : leadingElements(shape);
+  bool dynamic = ShapedType::isDynamic(pixels);
+  int64_t bytes =
+      dynamic ? ShapedType::kDynamic : pixels * image.imageSize() * 8;
+  Values byteCount;
+  if (dynamic)
+    byteCount.push_back(b.mul(batch, image.imageSize() * 8));
+  image.bytes = memref::AllocOp::create(
+      b, MemRefType::get({bytes}, b.getI8Type()), byteCount, align);
+  auto physical = MemRefType::get(
+      bitpack::getLayout(type).getPhysicalShape(type), b.getI64Type());
+  memory = memref::ViewOp::create(b, physical, image.bytes, b.index(0), sizes);
+  image.memory = b.flat(memory);
+  return image;
+}
+
+int64_t hwgq::rowsPerTask(double cost) {
+  constexpr double kTask = 20e3; // ns
+  return std::clamp<int64_t>(int64_t(std::ceil(kTask / std::max(cost, 0.1))), 1,
+                             4096);
+}
+
+void hwgq::forEachRow(LoopBuilder &b, const Image &image, double cost,
+                      llvm::function_ref<void(Value, Value)> body) {
+  int64_t size = rowsPerTask(cost);
+  Value rows = b.mul(image.batch, image.height);
+  b.tasks(b.ceilDiv(rows, size), [&](Value task) {
+    Value first = b.mul(task, size);
+    b.loop(first, b.min(b.add(first, size), rows), 1, [&](Value row) {
+      body(b.div(row, image.height), b.rem(row, image.height));
+    });
+  });
+}
+
+Value hwgq::loadCodes(LoopBuilder &b, const Image &image, Value pixel,
+                      Value word, int64_t offset, int64_t lanes) {
+  Type part = b.getIntegerType(lanes);
+  VectorType mask = b.vec(lanes, b.getI1Type());
+  VectorType result = b.vec(lanes, b.getI32Type());
+  Value base = b.add(pixel, b.mul(word, image.planes)), codes;
+  for (int64_t p = 0; p < image.planes; ++p) {
+    Value bits = b.shr(b.load(image.memory, b.add(base, p)), b.i64(offset));
+    if (lanes < 64)
+      bits = arith::TruncIOp::create(b, part, bits);
+    Value lane = vector::BitCastOp::create(
+        b, mask, b.broadcast(VectorType::get({1}, part), bits));
+    Value value = b.select(lane, b.splat(result, int64_t(1) << p),
+                           b.splat(result, int64_t(0)));
+    codes = codes ? b.ori(codes, value) : value;
+  }
+  return codes;
+}
+
+Value hwgq::toNumbers(LoopBuilder &b, CodeType code, Value codes) {
+  Type type = codes.getType();
+  if (code.getStride() != 1)
+    codes = b.mul(codes, b.splat(type, int64_t(code.getStride())));
+  if (code.getOffset() != 0)
+    codes = b.add(codes, b.splat(type, int64_t(code.getOffset())));
+  return codes;
+}
+
+void hwgq::storePlanes(LoopBuilder &b, const Image &image, Value pixel,
+                       Value word, int64_t offset, ValueRange planes) {
+  Value base = b.mul(b.add(pixel, b.mul(word, image.planes)), 8);
+  for (auto [p, plane] : llvm::enumerate(planes))
+    emitStoreMask(b, b.getLoc(), plane, image.bytes,
+                  b.add(base, int64_t(p) * 8 + offset / 8));
+}
+
+void hwgq::forEachChunk(
+    LoopBuilder &b, int64_t channels, int64_t lanes,
+    llvm::function_ref<void(Value, int64_t, int64_t, int64_t)> body) {
+  int64_t whole = channels / 64;
+  b.loop(whole, [&](Value word) {
+    for (int64_t offset = 0; offset < 64; offset += lanes)
+      body(word, offset, lanes, lanes);
+  });
+  Value last = b.index(whole);
+  for (int64_t offset = 0, left = channels % 64; left > 0;) {
+    int64_t size = std::min<int64_t>(lanes, llvm::alignTo(left, 8));
+    while (!llvm::isPowerOf2_64(size))
+      size -= 8;
+    body(last, offset, size, std::min(size, left));
+    offset += size;
+    left -= size;
+  }
+}
+
+//===----------------------------------------------------------------------===//
+// Thresholds
+//===----------------------------------------------------------------------===//
+
+ThresholdTable::ThresholdTable(LoopBuilder &b, ElementsAttr thresholds,
+                               ArrayRef<int8_t> direction, int64_t channels,
+                               int64_t lanes, CodeType code)
+    : bits(code.getBits()) {
+  auto values = getElementValues<int32_t>(thresholds);
+  int64_t rows = direction.size();
+  int64_t given = values ? int64_t(values->size()) / rows : 0;
+  int64_t levelsNeeded = given;
+  for (int64_t r = 0; r < rows; ++r)
+    if (direction[r] == 0)
+      levelsNeeded = std::max<int64_t>(levelsNeeded, (*values)[r * given]);
+  usedBits = llvm::Log2_64_Ceil(levelsNeeded + 1);
+  count = (int64_t(1) << usedBits) - 1;
+  stride = llvm::alignTo(channels, lanes);
+  // Channels beyond the last are constant 0.
+  bool uniform = rows == 1 && direction[0] == 1 && stride == channels;
+  if (uniform)
+    stride = 0;
+  int64_t width = std::max<int64_t>(stride, 1);
+  std::vector<int32_t> levels(count * width,
+                              std::numeric_limits<int32_t>::max());
+  std::vector<int32_t> keeps(width, -1), flips(width, 0);
+  for (int64_t c = 0; c < width; ++c) {
+    int64_t r = rows == 1 ? 0 : c;
+    int8_t dir = c < channels ? direction[r] : 0;
+    if (dir == 0) {
+      keeps[c] = 0;
+      int32_t constant = c < channels ? (*values)[r * given] : 0;
+      for (int64_t i = 0; i < count; ++i)
+        levels[i * width + c] = i < constant ? 0 : 1;
+      continue;
+    }
+    flips[c] = dir < 0 ? -1 : 0;
+    for (int64_t i = 0; i < given; ++i)
+      levels[i * width + c] = (*values)[r * given + i] ^ flips[c];
+  }
+  table = b.constant(ArrayRef<int32_t>(levels));
+  if (llvm::any_of(keeps, [](int32_t k) { return k != -1; }))
+    keep = b.constant(ArrayRef<int32_t>(keeps));
+  if (llvm::any_of(flips, [](int32_t f) { return f != 0; }))
+    flip = b.constant(ArrayRef<int32_t>(flips));
+}
+
+Value ThresholdTable::row(LoopBuilder &b, Type type, Value from, int64_t index,
+                          Value channel) const {
+  auto vector = dyn_cast<VectorType>(type);
+  if (stride == 0) {
+    Value value = b.load(from, b.index(index));
+    return vector ? b.broadcast(vector, value) : value;
+  }
+  Value at = b.add(channel, index * stride);
+  return vector ? b.load(vector, from, at) : b.load(from, at);
+}
+
+Value ThresholdTable::adjust(LoopBuilder &b, Value acc, Value channel) const {
+  if (keep)
+    acc = b.andi(acc, row(b, acc.getType(), keep, 0, channel));
+  if (flip)
+    acc = b.xori(acc, row(b, acc.getType(), flip, 0, channel));
+  return acc;
+}
+
+Values ThresholdTable::planes(LoopBuilder &b, Value acc, Value channel) const {
+  acc = adjust(b, acc, channel);
+  Values rows;
+  for (int64_t i = 0; i < count; ++i)
+    rows.push_back(row(b, acc.getType(), table, i, channel));
+  Values result = emitThresholdPlanes(b, b.getLoc(), acc, rows);
+  int64_t lanes = cast<VectorType>(acc.getType()).getNumElements();
+  while (result.size() < bits)
+    result.push_back(b.splat(b.vec(lanes, b.getI1Type()), int64_t(0)));
+  return result;
+}
+
+Value ThresholdTable::code(LoopBuilder &b, Value acc, Value channel) const {
+  acc = adjust(b, acc, channel);
+  return b.unroll(count, 3, {b.i32(0)}, [&](Value i, ValueRange sum) {
+    Value at = stride == 0 ? i : b.add(b.mul(i, stride), channel);
+    Value reached = b.cmp(arith::CmpIPredicate::sge, acc, b.load(table, at));
+    return Values{
+        b.add(sum[0], arith::ExtUIOp::create(b, b.getI32Type(), reached))};
+  })[0];
+}

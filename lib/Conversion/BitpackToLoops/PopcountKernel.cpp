@@ -1,0 +1,340 @@
+//===- PopcountKernel.cpp - contractions of codes on bit planes -----------===//
+//
+// With n = o + s*c on both sides,
+//   acc = sa*sw*P + ow*sa*S + base
+// P = sum of ca*cw over the window (register tiles of popcounts), S = sum of
+// ca (once per pixel, by scalar popcounts; the halo adds 0), base = sum over
+// the valid taps of oa*(ow + sw*cw), a table per row and column class.
+//
+//===----------------------------------------------------------------------===//
+#include "../PackConstant.h"
+#include "Contraction.h"
+#include "PopcountTile.h"
+#include "mlir/Dialect/Math/IR/Math.h"
+
+using namespace mlir;
+using namespace hwgq;
+
+namespace {
+
+/// Classes of output positions along one dimension by which taps are valid.
+struct TapClasses {
+  SmallVector<SmallVector<int64_t>> taps; // valid taps of each class
+  SmallVector<int32_t> classOf;           // of each position
+
+  TapClasses(int64_t outputs, int64_t inputs, int64_t kernel, int64_t stride,
+             int64_t dilation, int64_t pad) {
+    for (int64_t o = 0; o < outputs; ++o) {
+      SmallVector<int64_t> valid;
+      for (int64_t k = 0; k < kernel; ++k) {
+        int64_t at = o * stride + k * dilation - pad;
+        if (at >= 0 && at < inputs)
+          valid.push_back(k);
+      }
+      auto found = llvm::find(taps, valid);
+      classOf.push_back(found - taps.begin());
+      if (found == taps.end())
+        taps.push_back(valid);
+    }
+  }
+};
+
+class PopcountKernel {
+public:
+  PopcountKernel(LoopBuilder &b, ConvLoops &conv)
+      : b(b), conv(conv), in(conv.input), out(conv.output), a(conv.inputCode()),
+        w(conv.weightCode()),
+        target(getPopcountTarget(b.options.vectorBytes,
+                                 b.options.vectorRegisters,
+                                 b.options.vectorPopcount)) {}
+
+  FailureOr<Value> emit() {
+    auto constant = conv.op.weight.getDefiningOp<bitpack::ConstantOp>();
+    auto codes = constant
+                     ? unpackConstant(conv.op.weightType(), constant.getWords())
+                     : std::nullopt;
+    if (!codes)
+      return conv.op.op->emitError("the weights have no readable values");
+    chooseTile();
+    packWeights(*codes);
+    if (a.getOffset())
+      makeBase(*codes);
+    if (conv.op.thresholds)
+      thresholds.emplace(b, conv.op.thresholds, conv.op.direction, out.channels,
+                         tile.block, out.code);
+    acts = viewRows(b, conv, in);
+    Tasking tasking(b, conv, blocksOfGroup, cost());
+    bool sums = w.getOffset() != 0;
+    if (sums) {
+      lineSize = conv.kw == 1 ? 0 : columns();
+      taskSize = lineSize + tasking.pixels(conv);
+      scratch = memref::AllocOp::create(
+          b, MemRefType::get({ShapedType::kDynamic}, b.getI32Type()),
+          ValueRange{b.mul(tasking.count, taskSize)}, b.getI64IntegerAttr(64));
+    }
+    forEachTask(b, conv, tasking, [&](const Task &task) {
+      if (sums)
+        windowSums(task);
+      b.loop(task.block0, task.block1, 1,
+             [&](Value block) { emitBlock(task, block); });
+    });
+    return conv.result;
+  }
+
+private:
+  /// Nanoseconds of one output row of all channels (or of one pixel).
+  double cost() {
+    double macs = double(conv.op.macs()) * a.getBits() * w.getBits();
+    double rate = target.countsWords ? 600 : 40.0 * double(target.lanes);
+    return macs / (conv.op.isMatMul ? 1 : std::max<int64_t>(1, out.height)) /
+           rate;
+  }
+
+  void chooseTile() {
+    tile.block = getPopcountBlock(target, conv.groupOut);
+    if (conv.groups > 1) // blocks end where groups end, and lie in one word
+      while (conv.groupOut % tile.block || 64 % tile.block)
+        tile.block = llvm::bit_floor(uint64_t(tile.block - 1));
+    tile.planesA = a.getBits();
+    tile.planesW = w.getBits();
+    tile.kh = conv.kh;
+    tile.kw = conv.kw;
+    tile.words = llvm::divideCeil(conv.groupIn, 64);
+    tile.pixelStep = conv.strideX * in.pixelSize();
+    tile.tapStepX = conv.dilationX * in.pixelSize();
+    tile.tapStepY = conv.dilationY;
+    int64_t width = conv.op.isMatMul ? (conv.op.inputType().isDynamicDim(0)
+                                            ? target.maxPixels
+                                            : conv.op.inputType().getDimSize(0))
+                                     : out.width;
+    pixels = getPopcountPixels(target, tile, std::max<int64_t>(1, width));
+    blocksOfGroup = llvm::divideCeil(conv.groupOut, tile.block);
+  }
+
+  void packWeights(ArrayRef<uint8_t> codes) {
+    auto layout = bitpack::LayoutAttr::get(b.getContext(), "planes",
+                                           {0, 0, 0, 0}, tile.block);
+    RankedTensorType old = conv.op.weightType();
+    auto type =
+        RankedTensorType::get(old.getShape(), old.getElementType(), layout);
+    weights = b.constant(
+        MemRefType::get({blocksOfGroup * conv.groups, conv.kh,
+                         conv.kw * tile.words, tile.planesW * tile.block},
+                        b.getI64Type()),
+        packConstant(type, codes));
+  }
+
+  //===--------------------------------------------------------------------===//
+  // The base of codes whose 0 is no number 0
+  //===--------------------------------------------------------------------===//
+
+  void makeBase(ArrayRef<uint8_t> codes) {
+    TapClasses rows(out.height, in.height, conv.kh, conv.strideY,
+                    conv.dilationY, conv.top);
+    TapClasses cols(out.width, in.width, conv.kw, conv.strideX, conv.dilationX,
+                    conv.left);
+    int64_t channels = out.channels, taps = conv.kh * conv.kw;
+    baseStride = blocksOfGroup * conv.groups * tile.block;
+    // Per output channel and tap: oa * sum of n.
+    std::vector<int32_t> sums(channels * taps, 0);
+    for (int64_t i = 0; i < channels * taps; ++i)
+      for (int64_t c = 0; c < conv.groupIn; ++c)
+        sums[i] += a.getOffset() * w.toNumber(codes[i * conv.groupIn + c]);
+    std::vector<int32_t> table;
+    for (ArrayRef<int64_t> kys : rows.taps)
+      for (ArrayRef<int64_t> kxs : cols.taps)
+        for (int64_t k = 0; k < baseStride; ++k) {
+          int32_t sum = 0;
+          for (int64_t ky : kys)
+            for (int64_t kx : kxs)
+              sum += k < channels ? sums[k * taps + ky * conv.kw + kx] : 0;
+          table.push_back(sum);
+        }
+    base = b.constant(ArrayRef<int32_t>(table));
+    colClasses = cols.taps.size();
+    if (rows.taps.size() > 1)
+      rowClass = b.constant(ArrayRef<int32_t>(rows.classOf));
+    if (cols.taps.size() > 1)
+      colClass = b.constant(ArrayRef<int32_t>(cols.classOf));
+  }
+
+  Value baseOf(Value y, Value x) {
+    Value row = rowClass ? b.mul(b.toIndex(b.load(rowClass, y)), colClasses)
+                         : b.index(0);
+    if (colClass)
+      row = b.add(row, b.toIndex(b.load(colClass, x)));
+    return b.mul(row, baseStride);
+  }
+
+  //===--------------------------------------------------------------------===//
+  // Window sums
+  //===--------------------------------------------------------------------===//
+
+  /// Columns of the input that a row of outputs reads.
+  int64_t columns() const {
+    return (out.width - 1) * conv.strideX + (conv.kw - 1) * conv.dilationX + 1;
+  }
+
+  Value groupWord(const Task &task) {
+    return b.mul(task.group, tile.words * in.planes);
+  }
+
+  /// Sum of ca of all channels (of the group) over kh taps at `at` of image
+  /// row y.
+  Value columnSum(Value n, Value y, Value at) {
+    Value sum = b.unroll(conv.kh, 4, {b.i64(0)}, [&](Value ky, ValueRange s) {
+      Value row = b.add(b.mul(ky, conv.dilationY), y);
+      return b.unroll(tile.words, 4, s, [&](Value word, ValueRange part) {
+        Value total = part[0];
+        for (int64_t p = 0; p < in.planes; ++p) {
+          Value x = b.add(b.add(at, b.mul(word, in.planes)), p);
+          Value bits = memref::LoadOp::create(b, acts, ValueRange{n, row, x});
+          Value ones = math::CtPopOp::create(b, bits);
+          total = b.add(total, b.shl(ones, b.i64(p)));
+        }
+        return Values{total};
+      });
+    })[0];
+    return b.toI32(sum);
+  }
+
+  void windowSums(const Task &task) {
+    Value line = b.mul(task.number, taskSize), sums = b.add(line, lineSize);
+    Value group = groupWord(task), zero = b.index(0);
+    if (conv.op.isMatMul) {
+      b.loop(task.x0, task.x1, 1, [&](Value x) {
+        Value at = b.add(b.mul(x, in.pixelSize()), group);
+        b.store(columnSum(zero, zero, at), scratch,
+                b.add(sums, b.sub(x, task.x0)));
+      });
+      return;
+    }
+    b.loop(task.row0, task.row1, 1, [&](Value row) {
+      Value n = b.div(row, out.height), y = firstRow(b.rem(row, out.height));
+      Value target = b.add(sums, b.mul(b.sub(row, task.row0), out.width));
+      auto column = [&](Value x) {
+        return b.add(b.mul(b.add(x, in.left - conv.left), in.pixelSize()),
+                     group);
+      };
+      if (conv.kw == 1) {
+        b.loop(out.width, [&](Value x) {
+          b.store(columnSum(n, y, column(b.mul(x, conv.strideX))), scratch,
+                  b.add(target, x));
+        });
+        return;
+      }
+      b.loop(columns(), [&](Value x) {
+        b.store(columnSum(n, y, column(x)), scratch, b.add(line, x));
+      });
+      b.loop(out.width, [&](Value x) {
+        Value first = b.add(line, b.mul(x, conv.strideX));
+        Value sum =
+            b.unroll(conv.kw, 8, {b.i32(0)}, [&](Value kx, ValueRange s) {
+              Value at = b.add(first, b.mul(kx, conv.dilationX));
+              return Values{b.add(s[0], b.load(scratch, at))};
+            })[0];
+        b.store(sum, scratch, b.add(target, x));
+      });
+    });
+  }
+
+  //===--------------------------------------------------------------------===//
+  // Tiles
+  //===--------------------------------------------------------------------===//
+
+  /// The row of `acts` of the first tap of output row y.
+  Value firstRow(Value y) {
+    return b.add(b.mul(y, conv.strideY), in.top - conv.top);
+  }
+
+  void emitBlock(const Task &task, Value block) {
+    Value group = groupWord(task);
+    Value sums =
+        scratch ? b.add(b.mul(task.number, taskSize), lineSize) : Value();
+    forEachTile(
+        b, conv, task, pixels, [&](Value n, Value y, Value x, int64_t count) {
+          PopcountTile part = tile;
+          part.pixels = count;
+          Value column =
+              b.add(b.mul(b.add(b.mul(x, conv.strideX), in.left - conv.left),
+                          in.pixelSize()),
+                    group);
+          Values accs = emitPopcountTile(b, b.getLoc(), target, part, acts, n,
+                                         firstRow(y), column, weights, block);
+          Value at;
+          if (sums && conv.op.isMatMul)
+            at = b.add(sums, b.sub(x, task.x0));
+          else if (sums)
+            at = b.add(sums, b.add(b.mul(b.sub(b.add(b.mul(n, out.height), y),
+                                               task.row0),
+                                         out.width),
+                                   x));
+          for (int64_t p = 0; p < count; ++p)
+            finish(accs[p], sums ? b.load(scratch, b.add(at, p)) : Value(), n,
+                   y, b.add(x, p), block);
+        });
+  }
+
+  /// From P to the result of one pixel and block.
+  void finish(Value acc, Value sum, Value n, Value y, Value x, Value block) {
+    auto type = cast<VectorType>(acc.getType());
+    Value channel = b.mul(block, tile.block);
+    int64_t product = int64_t(a.getStride()) * w.getStride();
+    if (llvm::isPowerOf2_64(product))
+      acc = product == 1
+                ? acc
+                : b.shl(acc, b.splat(type, int64_t(llvm::Log2_64(product))));
+    else
+      acc = b.mul(acc, b.splat(type, product));
+    int64_t factor = int64_t(w.getOffset()) * a.getStride();
+    if (factor == -1)
+      acc = b.sub(acc, b.broadcast(type, sum));
+    else if (factor != 0)
+      acc = b.add(acc, b.broadcast(type, b.mul(sum, b.i32(factor))));
+    if (base)
+      acc = b.add(acc, b.load(type, base, b.add(baseOf(y, x), channel)));
+    Value pixel = out.at(b, n, y, x);
+    if (thresholds) {
+      Value word = b.div(channel, 64), offset = b.div(b.rem(channel, 64), 8);
+      Value at = b.add(b.mul(b.add(pixel, b.mul(word, out.planes)), 8), offset);
+      for (auto [p, plane] :
+           llvm::enumerate(thresholds->planes(b, acc, channel)))
+        emitStoreMask(b, b.getLoc(), plane, out.bytes,
+                      b.add(at, int64_t(p) * 8));
+      return;
+    }
+    Value at = b.add(pixel, channel);
+    int64_t valid = out.channels % tile.block;
+    if (!valid)
+      return b.store(acc, out.memory, at);
+    int64_t last = blocksOfGroup * conv.groups - 1;
+    b.when(
+        b.cmp(arith::CmpIPredicate::eq, block, b.index(last)), {},
+        [&] {
+          b.storePart(acc, out.memory, at, valid);
+          return Values();
+        },
+        [&] {
+          b.store(acc, out.memory, at);
+          return Values();
+        });
+  }
+
+  LoopBuilder &b;
+  ConvLoops &conv;
+  const Image &in, &out;
+  CodeType a, w;
+  PopcountTarget target;
+  PopcountTile tile;
+  int64_t pixels = 1, blocksOfGroup = 1;
+  int64_t lineSize = 0, taskSize = 0; // of scratch
+  int64_t baseStride = 0, colClasses = 1;
+  Value weights, acts, scratch, base, rowClass, colClass;
+  std::optional<ThresholdTable> thresholds;
+};
+
+} // namespace
+
+FailureOr<Value> hwgq::emitPopcountKernel(LoopBuilder &b, ConvLoops &conv) {
+  return PopcountKernel(b, conv).emit();
+}
