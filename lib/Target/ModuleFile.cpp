@@ -118,6 +118,14 @@ static const char *getCType(uint32_t dtype) {
   }
 }
 
+/// A name as it may stand in a C comment.
+static std::string printable(StringRef name) {
+  std::string text;
+  for (char c : name)
+    text += isPrint(c) && c != '*' && c != '\\' ? c : '_';
+  return text;
+}
+
 std::string hwgq::makeHeader(const ModuleInfo &info,
                              std::pair<int64_t, int64_t> workspace) {
   std::string upper = StringRef(info.prefix).upper();
@@ -142,7 +150,7 @@ std::string hwgq::makeHeader(const ModuleInfo &info,
       elements *= size < 0 ? -size : size;
     os << formatv("/* {0} \"{1}\": {2}[{3:$[, ]}] */\n"
                   "#define {4}_{5}_{6}_ELEMENTS {7}{8}\n",
-                  tensor.output ? "output" : "input", tensor.name,
+                  tensor.output ? "output" : "input", printable(tensor.name),
                   getCType(tensor.dtype),
                   make_range(tensor.shape.begin(), tensor.shape.end()), upper,
                   tensor.output ? "OUTPUT" : "INPUT",

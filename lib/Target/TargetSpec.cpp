@@ -42,6 +42,20 @@ static const StringSet<> &knownFeatures(TargetSpec::Arch arch) {
   return arch == TargetSpec::Arch::X86_64 ? x86 : aarch64;
 }
 
+/// Features that code generation never uses of itself: system instructions and
+/// those that only intrinsics reach. Modules should not ask for them.
+static bool isUnused(StringRef feature) {
+  static const StringSet<> unused = {
+      "aes",      "amx-bf16", "amx-fp16",  "amx-int8",   "amx-tile", "cldemote",
+      "clflushopt", "clwb",   "clzero",    "cmpccxadd",  "enqcmd",   "fsgsbase",
+      "fxsr",     "invpcid",  "movdir64b", "movdiri",    "mwaitx",   "pclmul",
+      "pconfig",  "pku",      "prefetchi", "prfchw",     "ptwrite",  "rdpid",
+      "rdpru",    "rdrnd",    "rdseed",    "serialize",  "sha",      "sha2",
+      "shstk",    "tsxldtrk", "uintr",     "vaes",       "vpclmulqdq",
+      "waitpkg",  "wbnoinvd", "xsave",     "xsavec",     "xsaveopt", "xsaves"};
+  return unused.contains(feature);
+}
+
 bool TargetSpec::hasFeature(StringRef feature) const {
   return llvm::is_contained(features, feature);
 }
@@ -83,8 +97,7 @@ std::unique_ptr<TargetMachine> TargetSpec::createTargetMachine() const {
       CodeGenOptLevel::Aggressive));
 }
 
-/// Reads the features of the chosen CPU back from LLVM; AMX is left out, since
-/// no kernel uses it and modules should run where it is missing.
+/// Reads the features of the chosen CPU back from LLVM.
 static Error collectFeatures(TargetSpec &spec) {
   std::unique_ptr<TargetMachine> machine = spec.createTargetMachine();
   if (!machine)
@@ -94,7 +107,7 @@ static Error collectFeatures(TargetSpec &spec) {
   for (const SubtargetFeatureKV &feature : info.getAllProcessorFeatures())
     if (info.getFeatureBits().test(feature.Value) &&
         knownFeatures(spec.arch).contains(feature.Key) &&
-        !StringRef(feature.Key).starts_with("amx"))
+        !isUnused(feature.Key))
       spec.features.push_back(feature.Key);
   llvm::sort(spec.features);
   return Error::success();
