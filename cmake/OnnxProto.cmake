@@ -1,0 +1,45 @@
+# Finds onnx.proto and defines the library onnx-proto, its C++ from protoc.
+# The file is that of PyPI's onnx (Debian's stops at IR version 8): the CMake
+# or environment variable HWGQ_ONNX_PROTO, else the .venv that scripts/setup.sh
+# makes in the checkout (or, for a git worktree, in the main one).
+find_package(Protobuf REQUIRED)
+
+set(HWGQ_ONNX_PROTO "$ENV{HWGQ_ONNX_PROTO}" CACHE FILEPATH "onnx.proto of PyPI's onnx package")
+if(NOT HWGQ_ONNX_PROTO OR NOT EXISTS "${HWGQ_ONNX_PROTO}")
+  set(roots ${PROJECT_SOURCE_DIR})
+  execute_process(
+    COMMAND git rev-parse --path-format=absolute --git-common-dir
+    WORKING_DIRECTORY ${PROJECT_SOURCE_DIR}
+    OUTPUT_VARIABLE git_dir OUTPUT_STRIP_TRAILING_WHITESPACE ERROR_QUIET)
+  if(git_dir)
+    cmake_path(GET git_dir PARENT_PATH git_root)
+    list(APPEND roots ${git_root})
+  endif()
+  set(found)
+  foreach(root ${roots})
+    file(GLOB candidates ${root}/.venv/lib/python3*/site-packages/onnx/onnx.proto)
+    list(APPEND found ${candidates})
+  endforeach()
+  if(NOT found)
+    message(FATAL_ERROR "onnx.proto was not found: run scripts/setup.sh, or set HWGQ_ONNX_PROTO "
+                        "to the onnx.proto of an installed PyPI package onnx (1.20 or later)")
+  endif()
+  list(GET found 0 first)
+  set(HWGQ_ONNX_PROTO ${first} CACHE FILEPATH "onnx.proto of PyPI's onnx package" FORCE)
+endif()
+message(STATUS "onnx.proto: ${HWGQ_ONNX_PROTO}")
+
+set(onnx_dir ${PROJECT_BINARY_DIR}/onnx-proto)
+file(MAKE_DIRECTORY ${onnx_dir}/onnx)
+add_custom_command(
+  OUTPUT ${onnx_dir}/onnx/onnx.pb.cc ${onnx_dir}/onnx/onnx.pb.h
+  COMMAND ${CMAKE_COMMAND} -E copy ${HWGQ_ONNX_PROTO} ${onnx_dir}/onnx/onnx.proto
+  COMMAND protobuf::protoc --proto_path=${onnx_dir} --cpp_out=${onnx_dir} onnx/onnx.proto
+  DEPENDS ${HWGQ_ONNX_PROTO} VERBATIM)
+add_library(onnx-proto STATIC ${onnx_dir}/onnx/onnx.pb.cc)
+target_include_directories(onnx-proto SYSTEM PUBLIC ${onnx_dir})
+target_compile_options(onnx-proto PRIVATE -w)
+target_link_libraries(onnx-proto PUBLIC protobuf::libprotobuf-lite)
+if(NOT LLVM_ENABLE_RTTI)
+  target_compile_options(onnx-proto PUBLIC -fno-rtti)
+endif()

@@ -1,0 +1,100 @@
+//===- GraphBuilder.h - nodes to ops ----------------------------*- C++ -*-===//
+#ifndef HWGQ_LIB_IMPORT_GRAPHBUILDER_H
+#define HWGQ_LIB_IMPORT_GRAPHBUILDER_H
+
+#include "ModelFile.h"
+#include "hwgq/Dialect/OnnxOperators.h"
+#include "hwgq/Import/Import.h"
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/IR/Builders.h"
+#include "llvm/ADT/StringSet.h"
+
+namespace hwgq {
+
+/// Names and settings that hold inside the graph or one inlined function.
+struct Scope {
+  llvm::StringMap<mlir::Value> values;
+  /// Initialisers that no op has used yet.
+  llvm::StringMap<const ::onnx::TensorProto *> initializers;
+  llvm::StringMap<const ::onnx::SparseTensorProto *> sparse;
+  /// What an attribute reference of a function stands for.
+  llvm::StringMap<const ::onnx::AttributeProto *> attributes;
+  /// The opset of the default domain.
+  int64_t opset = onnx::kOpset;
+  /// Before the names of nodes: "call/".
+  std::string prefix;
+};
+
+class GraphBuilder {
+public:
+  GraphBuilder(const ModelFile &file, mlir::ModuleOp module,
+               const ImportOptions &options);
+
+  /// Builds @main; null after an error.
+  mlir::func::FuncOp build();
+
+private:
+  using LogicalResult = mlir::LogicalResult;
+  template <typename T> using FailureOr = mlir::FailureOr<T>;
+  using Nodes = google::protobuf::RepeatedPtrField<::onnx::NodeProto>;
+  using Opsets = google::protobuf::RepeatedPtrField<::onnx::OperatorSetIdProto>;
+
+  // Versions and functions.
+  LogicalResult checkVersions();
+  FailureOr<int64_t> readOpset(const Opsets &opsets, mlir::Location loc);
+  LogicalResult collectFunctions();
+
+  // Inputs, initialisers, outputs.
+  LogicalResult addInitializers(Scope &scope);
+  FailureOr<mlir::RankedTensorType>
+  readInputType(const ::onnx::ValueInfoProto &input);
+  LogicalResult addInputs(Scope &scope, mlir::func::FuncOp func);
+  LogicalResult bindInput(Scope &scope, const ::onnx::ValueInfoProto &input,
+                          mlir::ElementsAttr value);
+  LogicalResult addOutputs(Scope &scope, mlir::func::FuncOp func);
+
+  // Nodes.
+  FailureOr<std::vector<const ::onnx::NodeProto *>>
+  sortNodes(const Nodes &nodes, Scope &scope);
+  LogicalResult addNodes(const Nodes &nodes, Scope &scope);
+  LogicalResult addNode(const ::onnx::NodeProto &node, Scope &scope);
+  LogicalResult addConstant(const ::onnx::NodeProto &node, Scope &scope,
+                            mlir::Location loc);
+  LogicalResult inlineFunction(const ::onnx::NodeProto &node,
+                               const ::onnx::FunctionProto &function,
+                               Scope &scope, mlir::Location loc);
+  LogicalResult addAttributes(const ::onnx::NodeProto &node, Scope &scope,
+                              const onnx::Operator &entry,
+                              mlir::OperationState &state);
+  FailureOr<mlir::Attribute>
+  readAttribute(const ::onnx::AttributeProto &attribute, mlir::Location loc);
+  FailureOr<mlir::ElementsAttr>
+  readConstant(const ::onnx::AttributeProto &attribute, mlir::Location loc);
+  /// The attribute itself, or what a reference stands for; null if nothing.
+  const ::onnx::AttributeProto *
+  resolve(const ::onnx::AttributeProto &attribute, Scope &scope);
+
+  FailureOr<mlir::Value> lookup(Scope &scope, const std::string &name,
+                                mlir::Location loc);
+  mlir::Value makeConstant(mlir::ElementsAttr value, mlir::Location loc);
+  mlir::Value noValue(mlir::Location loc);
+  mlir::Location nodeLoc(const ::onnx::NodeProto &node, const Scope &scope);
+  mlir::Location nameLoc(llvm::StringRef name);
+  const ::onnx::FunctionProto *
+  findFunction(const ::onnx::NodeProto &node) const;
+
+  const ModelFile &file;
+  const ::onnx::GraphProto &graph;
+  const ImportOptions &options;
+  mlir::ModuleOp module;
+  mlir::OpBuilder builder;
+  TensorReader tensors;
+  /// By domain, name and overload.
+  llvm::StringMap<const ::onnx::FunctionProto *> functions;
+  llvm::SmallVector<const ::onnx::FunctionProto *> calls;
+  int64_t numNodes = 0;
+};
+
+} // namespace hwgq
+
+#endif // HWGQ_LIB_IMPORT_GRAPHBUILDER_H
