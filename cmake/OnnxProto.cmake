@@ -29,17 +29,17 @@ if(NOT HWGQ_ONNX_PROTO OR NOT EXISTS "${HWGQ_ONNX_PROTO}")
 endif()
 message(STATUS "onnx.proto: ${HWGQ_ONNX_PROTO}")
 
+# Our own C++ namespace is hwgq::onnx; the package does not show in files.
 set(onnx_dir ${PROJECT_BINARY_DIR}/onnx-proto)
-file(MAKE_DIRECTORY ${onnx_dir}/onnx)
+set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${HWGQ_ONNX_PROTO})
+file(READ ${HWGQ_ONNX_PROTO} text)
+string(REPLACE "package onnx;" "package onnx_proto;" text "${text}")
+file(CONFIGURE OUTPUT ${onnx_dir}/onnx/onnx.proto CONTENT "${text}" @ONLY)
 add_custom_command(
   OUTPUT ${onnx_dir}/onnx/onnx.pb.cc ${onnx_dir}/onnx/onnx.pb.h
-  COMMAND ${CMAKE_COMMAND} -E copy ${HWGQ_ONNX_PROTO} ${onnx_dir}/onnx/onnx.proto
   COMMAND protobuf::protoc --proto_path=${onnx_dir} --cpp_out=${onnx_dir} onnx/onnx.proto
-  DEPENDS ${HWGQ_ONNX_PROTO} VERBATIM)
+  DEPENDS ${onnx_dir}/onnx/onnx.proto VERBATIM)
 add_library(onnx-proto STATIC ${onnx_dir}/onnx/onnx.pb.cc)
 target_include_directories(onnx-proto SYSTEM PUBLIC ${onnx_dir})
 target_compile_options(onnx-proto PRIVATE -w)
 target_link_libraries(onnx-proto PUBLIC protobuf::libprotobuf-lite)
-if(NOT LLVM_ENABLE_RTTI)
-  target_compile_options(onnx-proto PUBLIC -fno-rtti)
-endif()

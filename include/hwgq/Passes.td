@@ -9,6 +9,35 @@ include "mlir/Pass/PassBase.td"
 // Each pass: name = flag = file = lit test = docs anchor.
 
 //===----------------------------------------------------------------------===//
+// ONNX
+//===----------------------------------------------------------------------===//
+
+def HwgqNormalizeOnnx : Pass<"hwgq-normalize-onnx", "::mlir::func::FuncOp"> {
+  let summary = "bring onnx ops to one opset, check them and infer their types";
+  let description = [{
+    Every `onnx.X` op is checked against the operator table, brought from its
+    opset (attribute `hwgq.opset`; the newest where it is absent) to the normal
+    form that hwgq/Dialect/OnnxOperators.h describes, and given its result
+    types. Shape arithmetic is evaluated. Functions without onnx ops stay as
+    they are. Running it again changes nothing.
+
+    ```mlir
+    %y = "onnx.Flatten"(%x) {axis = 1 : i64} : (tensor<?x2x3xf32>) -> none
+    ==>
+    %shape = "onnx.Constant"() {value = dense<[-1, 6]> : tensor<2xi64>} : () -> tensor<2xi64>
+    %y = "onnx.Reshape"(%x, %shape) {allowzero = 0 : i64}
+        : (tensor<?x2x3xf32>, tensor<2xi64>) -> tensor<?x6xf32>
+    ```
+  }];
+  let options = [
+    Option<"batch", "batch", "int64_t", /*default=*/"0",
+           "Compile for this batch (0: the function's)">,
+    Option<"dynamicBatch", "dynamic-batch", "bool", /*default=*/"false",
+           "Make the batch dynamic">
+  ];
+}
+
+//===----------------------------------------------------------------------===//
 // Recognition: floats -> codes
 //===----------------------------------------------------------------------===//
 

@@ -7,8 +7,8 @@ using mlir::failure;
 using mlir::Location;
 using mlir::LogicalResult;
 using mlir::success;
-using ::onnx::AttributeProto;
-using ::onnx::NodeProto;
+using ::onnx_proto::AttributeProto;
+using ::onnx_proto::NodeProto;
 
 /// The type of an attribute; old files do not write it.
 static AttributeProto::AttributeType typeOf(const AttributeProto &attribute) {

@@ -10,7 +10,7 @@ using mlir::Location;
 using mlir::LogicalResult;
 using mlir::success;
 using mlir::Value;
-using ::onnx::NodeProto;
+using ::onnx_proto::NodeProto;
 
 static constexpr int64_t kMinIr = 3, kMaxIr = 14, kMinOpset = 6;
 
@@ -116,7 +116,7 @@ LogicalResult GraphBuilder::collectFunctions() {
   return success();
 }
 
-const ::onnx::FunctionProto *
+const ::onnx_proto::FunctionProto *
 GraphBuilder::findFunction(const NodeProto &node) const {
   auto it = functions.find(
       functionKey(node.domain(), node.op_type(), node.overload()));
@@ -125,7 +125,7 @@ GraphBuilder::findFunction(const NodeProto &node) const {
 
 LogicalResult
 GraphBuilder::inlineFunction(const NodeProto &node,
-                             const ::onnx::FunctionProto &function,
+                             const ::onnx_proto::FunctionProto &function,
                              Scope &scope, Location loc) {
   if (llvm::is_contained(calls, &function))
     return mlir::emitError(loc) << "the function "
@@ -198,7 +198,7 @@ LogicalResult GraphBuilder::addInitializers(Scope &scope) {
 }
 
 mlir::FailureOr<mlir::RankedTensorType>
-GraphBuilder::readInputType(const ::onnx::ValueInfoProto &input) {
+GraphBuilder::readInputType(const ::onnx_proto::ValueInfoProto &input) {
   Location loc = nameLoc(input.name());
   auto bad = [&](const llvm::Twine &why) {
     mlir::emitError(loc) << "the input '" << printable(input.name()) << "' "
@@ -235,7 +235,7 @@ GraphBuilder::readInputType(const ::onnx::ValueInfoProto &input) {
 }
 
 LogicalResult GraphBuilder::bindInput(Scope &scope,
-                                      const ::onnx::ValueInfoProto &input,
+                                      const ::onnx_proto::ValueInfoProto &input,
                                       mlir::ElementsAttr value) {
   Location loc = nameLoc(input.name());
   auto bad = [&](llvm::StringRef why) {

@@ -15,10 +15,10 @@ namespace hwgq {
 struct Scope {
   llvm::StringMap<mlir::Value> values;
   /// Initialisers that no op has used yet.
-  llvm::StringMap<const ::onnx::TensorProto *> initializers;
-  llvm::StringMap<const ::onnx::SparseTensorProto *> sparse;
+  llvm::StringMap<const ::onnx_proto::TensorProto *> initializers;
+  llvm::StringMap<const ::onnx_proto::SparseTensorProto *> sparse;
   /// What an attribute reference of a function stands for.
-  llvm::StringMap<const ::onnx::AttributeProto *> attributes;
+  llvm::StringMap<const ::onnx_proto::AttributeProto *> attributes;
   /// The opset of the default domain.
   int64_t opset = onnx::kOpset;
   /// Before the names of nodes: "call/".
@@ -36,8 +36,8 @@ public:
 private:
   using LogicalResult = mlir::LogicalResult;
   template <typename T> using FailureOr = mlir::FailureOr<T>;
-  using Nodes = google::protobuf::RepeatedPtrField<::onnx::NodeProto>;
-  using Opsets = google::protobuf::RepeatedPtrField<::onnx::OperatorSetIdProto>;
+  using Nodes = google::protobuf::RepeatedPtrField<::onnx_proto::NodeProto>;
+  using Opsets = google::protobuf::RepeatedPtrField<::onnx_proto::OperatorSetIdProto>;
 
   // Versions and functions.
   LogicalResult checkVersions();
@@ -47,51 +47,51 @@ private:
   // Inputs, initialisers, outputs.
   LogicalResult addInitializers(Scope &scope);
   FailureOr<mlir::RankedTensorType>
-  readInputType(const ::onnx::ValueInfoProto &input);
+  readInputType(const ::onnx_proto::ValueInfoProto &input);
   LogicalResult addInputs(Scope &scope, mlir::func::FuncOp func);
-  LogicalResult bindInput(Scope &scope, const ::onnx::ValueInfoProto &input,
+  LogicalResult bindInput(Scope &scope, const ::onnx_proto::ValueInfoProto &input,
                           mlir::ElementsAttr value);
   LogicalResult addOutputs(Scope &scope, mlir::func::FuncOp func);
 
   // Nodes.
-  FailureOr<std::vector<const ::onnx::NodeProto *>>
+  FailureOr<std::vector<const ::onnx_proto::NodeProto *>>
   sortNodes(const Nodes &nodes, Scope &scope);
   LogicalResult addNodes(const Nodes &nodes, Scope &scope);
-  LogicalResult addNode(const ::onnx::NodeProto &node, Scope &scope);
-  LogicalResult addConstant(const ::onnx::NodeProto &node, Scope &scope,
+  LogicalResult addNode(const ::onnx_proto::NodeProto &node, Scope &scope);
+  LogicalResult addConstant(const ::onnx_proto::NodeProto &node, Scope &scope,
                             mlir::Location loc);
-  LogicalResult inlineFunction(const ::onnx::NodeProto &node,
-                               const ::onnx::FunctionProto &function,
+  LogicalResult inlineFunction(const ::onnx_proto::NodeProto &node,
+                               const ::onnx_proto::FunctionProto &function,
                                Scope &scope, mlir::Location loc);
-  LogicalResult addAttributes(const ::onnx::NodeProto &node, Scope &scope,
+  LogicalResult addAttributes(const ::onnx_proto::NodeProto &node, Scope &scope,
                               const onnx::Operator &entry,
                               mlir::OperationState &state);
   FailureOr<mlir::Attribute>
-  readAttribute(const ::onnx::AttributeProto &attribute, mlir::Location loc);
+  readAttribute(const ::onnx_proto::AttributeProto &attribute, mlir::Location loc);
   FailureOr<mlir::ElementsAttr>
-  readConstant(const ::onnx::AttributeProto &attribute, mlir::Location loc);
+  readConstant(const ::onnx_proto::AttributeProto &attribute, mlir::Location loc);
   /// The attribute itself, or what a reference stands for; null if nothing.
-  const ::onnx::AttributeProto *
-  resolve(const ::onnx::AttributeProto &attribute, Scope &scope);
+  const ::onnx_proto::AttributeProto *
+  resolve(const ::onnx_proto::AttributeProto &attribute, Scope &scope);
 
   FailureOr<mlir::Value> lookup(Scope &scope, const std::string &name,
                                 mlir::Location loc);
   mlir::Value makeConstant(mlir::ElementsAttr value, mlir::Location loc);
   mlir::Value noValue(mlir::Location loc);
-  mlir::Location nodeLoc(const ::onnx::NodeProto &node, const Scope &scope);
+  mlir::Location nodeLoc(const ::onnx_proto::NodeProto &node, const Scope &scope);
   mlir::Location nameLoc(llvm::StringRef name);
-  const ::onnx::FunctionProto *
-  findFunction(const ::onnx::NodeProto &node) const;
+  const ::onnx_proto::FunctionProto *
+  findFunction(const ::onnx_proto::NodeProto &node) const;
 
   const ModelFile &file;
-  const ::onnx::GraphProto &graph;
+  const ::onnx_proto::GraphProto &graph;
   const ImportOptions &options;
   mlir::ModuleOp module;
   mlir::OpBuilder builder;
   TensorReader tensors;
   /// By domain, name and overload.
-  llvm::StringMap<const ::onnx::FunctionProto *> functions;
-  llvm::SmallVector<const ::onnx::FunctionProto *> calls;
+  llvm::StringMap<const ::onnx_proto::FunctionProto *> functions;
+  llvm::SmallVector<const ::onnx_proto::FunctionProto *> calls;
   int64_t numNodes = 0;
 };
 

@@ -1,5 +1,6 @@
 //===- Load.cpp - a network from a file -----------------------------------===//
 #include "hwgq/Import/Load.h"
+#include "hwgq/Import/Import.h"
 #include "mlir/IR/Diagnostics.h"
 #include "mlir/Parser/Parser.h"
 #include "llvm/Support/FileSystem.h"
@@ -11,14 +12,16 @@ using namespace hwgq;
 
 OwningOpRef<ModuleOp> hwgq::loadModule(StringRef path, MLIRContext *context,
                                        const LoadOptions &options) {
+  if (!path.ends_with(".mlir") && path != "-") {
+    ImportOptions import;
+    import.batch = options.batch;
+    import.dynamicBatch = options.dynamicBatch;
+    return importOnnx(path, context, import);
+  }
   Location loc = UnknownLoc::get(context);
   auto buffer = llvm::MemoryBuffer::getFileOrSTDIN(path);
   if (!buffer) {
     emitError(loc) << "cannot read the file: " << buffer.getError().message();
-    return {};
-  }
-  if (!path.ends_with(".mlir") && path != "-") {
-    emitError(loc) << "not an MLIR file";
     return {};
   }
   llvm::SourceMgr sources;

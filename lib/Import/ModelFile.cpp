@@ -13,7 +13,7 @@ using namespace hwgq;
 using mlir::failure;
 using mlir::FailureOr;
 
-using Model = std::shared_ptr<::onnx::ModelProto>;
+using Model = std::shared_ptr<::onnx_proto::ModelProto>;
 
 /// Messages nest at most so deep: graphs in attributes, types in types.
 static constexpr int kMaxNesting = 100;
@@ -60,7 +60,7 @@ static FailureOr<Model> parse(google::protobuf::io::CodedInputStream &stream,
                               mlir::Location loc) {
   silence();
   stream.SetRecursionLimit(kMaxNesting);
-  auto model = std::make_shared<::onnx::ModelProto>();
+  auto model = std::make_shared<::onnx_proto::ModelProto>();
   if (!model->MergeFromCodedStream(&stream) ||
       !stream.ConsumedEntireMessage()) {
     mlir::emitError(loc) << "this is not an ONNX model: the protobuf is "

@@ -14,15 +14,15 @@ namespace hwgq {
 
 /// A model and what keeps its bytes alive.
 struct ModelFile {
-  std::shared_ptr<::onnx::ModelProto> model;
+  std::shared_ptr<::onnx_proto::ModelProto> model;
   /// The folder that external data must lie in; "" when there is none.
   std::string folder;
 };
 
 /// Parses a file, or bytes; reports errors at `loc`.
-mlir::FailureOr<std::shared_ptr<::onnx::ModelProto>>
+mlir::FailureOr<std::shared_ptr<::onnx_proto::ModelProto>>
 readModelFile(llvm::StringRef path, mlir::Location loc);
-mlir::FailureOr<std::shared_ptr<::onnx::ModelProto>>
+mlir::FailureOr<std::shared_ptr<::onnx_proto::ModelProto>>
 readModelBytes(llvm::StringRef bytes, mlir::Location loc);
 
 /// Turns TensorProtos into attributes, without a copy where the bytes lie as
@@ -33,13 +33,13 @@ public:
 
   /// `tensor` must belong to the file's model.
   mlir::FailureOr<mlir::ElementsAttr>
-  read(const ::onnx::TensorProto &tensor, mlir::Location loc);
+  read(const ::onnx_proto::TensorProto &tensor, mlir::Location loc);
   mlir::FailureOr<mlir::ElementsAttr>
-  read(const ::onnx::SparseTensorProto &tensor, mlir::Location loc);
+  read(const ::onnx_proto::SparseTensorProto &tensor, mlir::Location loc);
 
 private:
   mlir::FailureOr<llvm::StringRef>
-  externalBytes(const ::onnx::TensorProto &tensor, size_t expected,
+  externalBytes(const ::onnx_proto::TensorProto &tensor, size_t expected,
                 std::shared_ptr<llvm::MemoryBuffer> &owner, mlir::Location loc);
   mlir::FailureOr<std::shared_ptr<llvm::MemoryBuffer>>
   openExternal(llvm::StringRef location, mlir::Location loc);

@@ -13,7 +13,7 @@ using mlir::ElementsAttr;
 using mlir::failure;
 using mlir::FailureOr;
 using mlir::Location;
-using ::onnx::TensorProto;
+using ::onnx_proto::TensorProto;
 
 static constexpr int64_t kMaxElements = INT32_MAX;
 /// Smaller tensors are copied into plain dense attributes.
@@ -314,7 +314,7 @@ FailureOr<ElementsAttr> TensorReader::read(const TensorProto &tensor,
 
 /// Values at linear indices [n], or at coordinates [n, rank]; zeros elsewhere.
 FailureOr<ElementsAttr>
-TensorReader::read(const ::onnx::SparseTensorProto &tensor, Location loc) {
+TensorReader::read(const ::onnx_proto::SparseTensorProto &tensor, Location loc) {
   const std::string &name = tensor.values().name();
   auto type = readType(tensor.dims(), tensor.values().data_type(), name, loc);
   auto values = failed(type) ? FailureOr<ElementsAttr>(failure())
