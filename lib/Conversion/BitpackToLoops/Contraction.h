@@ -42,6 +42,7 @@ struct Tasking {
   int64_t splits = 1; // parts of the blocks of a group
   int64_t blocks = 1; // blocks of a group
   mlir::Value count;
+  mlir::Value bound; // at least count, linear in the batch
 
   /// `cost` estimates one output row (or pixel) of all channels in ns.
   Tasking(LoopBuilder &b, const ConvLoops &conv, int64_t blocks, double cost);

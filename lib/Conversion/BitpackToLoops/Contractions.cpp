@@ -43,6 +43,7 @@ Tasking::Tasking(LoopBuilder &b, const ConvLoops &conv, int64_t blocks,
         1, blocks);
   Value all = conv.op.isMatMul ? out.batch : b.mul(out.batch, out.height);
   count = b.mul(b.ceilDiv(all, rows), splits * conv.groups);
+  bound = b.mul(out.batch, rowTasks * splits * conv.groups);
 }
 
 int64_t Tasking::pixels(const ConvLoops &conv) const {

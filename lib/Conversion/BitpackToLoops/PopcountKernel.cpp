@@ -70,7 +70,7 @@ public:
       taskSize = lineSize + tasking.pixels(conv);
       scratch = memref::AllocOp::create(
           b, MemRefType::get({ShapedType::kDynamic}, b.getI32Type()),
-          ValueRange{b.mul(tasking.count, taskSize)}, b.getI64IntegerAttr(64));
+          ValueRange{b.mul(tasking.bound, taskSize)}, b.getI64IntegerAttr(64));
     }
     forEachTask(b, conv, tasking, [&](const Task &task) {
       if (sums)
