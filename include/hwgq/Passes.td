@@ -109,6 +109,45 @@ def HwgqRecognizeCodes : Pass<"hwgq-recognize-codes", "::mlir::func::FuncOp"> {
   ];
 }
 
+def HwgqFoldThresholds : Pass<"hwgq-fold-thresholds", "::mlir::func::FuncOp"> {
+  let summary = "fold quantisers behind accumulators into integer thresholds";
+  let description = [{
+    The float32 expression between an accumulator and a quantiser (scale,
+    bias, batch norm, ReLU, step function) is a function of one integer per
+    channel. Its thresholds are found by bisection over the accumulators that
+    the channel can reach, on that expression itself; channels rise, fall or
+    are constant. Chains that are not monotone by construction are enumerated
+    where that is feasible. Data movement on the way moves behind the
+    threshold, and so does a max-pool: it takes the maximum of the codes, or
+    the minimum where the codes fall in the pooled value. Where constants
+    behind a flattened image differ from element to element, the sums are
+    flattened and each element has thresholds of its own. Quantisers of codes
+    become thresholds on codes or vanish. What stays float says why.
+
+    ```mlir
+    %x = hwgq.affine %acc {scale = array<f32: 0.5>} : tensor<?x8xi32>
+    %y = arith.addf %x, %bias : tensor<?x8xf32>
+    %q = hwgq.quantize %y {step = #hwgq.sign<">=">} : tensor<?x8xf32> -> tensor<?x8x!hwgq.code<b1>>
+    ==>
+    %q = hwgq.threshold %acc {thresholds = dense<...> : tensor<8x1xi32>, direction = array<i8: 1, 1, ...>}
+         : tensor<?x8xi32> -> tensor<?x8x!hwgq.code<b1>>
+    ```
+  }];
+  let options = [
+    Option<"verifyFolding", "verify-folding", "bool", "false",
+           "evaluate the expression at T - 1, T and T + 1 of every threshold "
+           "and at both ends of the range (everywhere in small ranges), and "
+           "fail where it differs">
+  ];
+  let dependentDialects = ["::hwgq::HWGQDialect",
+                           "::mlir::tensor::TensorDialect"];
+  let statistics = [
+    Statistic<"numFolded", "folded", "Number of quantisers that became thresholds">,
+    Statistic<"numFloat", "float", "Number of quantisers of floats that remain">,
+    Statistic<"numRows", "rows", "Number of rows of thresholds">
+  ];
+}
+
 //===----------------------------------------------------------------------===//
 // hwgq phase -> bitpack phase -> kernel phase
 //===----------------------------------------------------------------------===//

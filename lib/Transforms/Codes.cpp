@@ -57,7 +57,6 @@ static SmallVector<Value> sourcesOf(Operation *op) {
   return {op->getOperand(0)};
 }
 
-/// A clone of a movement on other elements: operand i becomes `inputs[i]`.
 static Operation *rebuild(OpBuilder &builder, Operation *op,
                           ArrayRef<Value> inputs) {
   Type element = getElementTypeOrSelf(inputs[0].getType());
@@ -79,6 +78,11 @@ static Operation *rebuild(OpBuilder &builder, Operation *op,
   Operation *clone = builder.clone(*op, mapping);
   clone->getResult(0).setType(type);
   return clone;
+}
+
+Value hwgq::rebuildMovement(OpBuilder &builder, Operation *op,
+                            ArrayRef<Value> inputs) {
+  return rebuild(builder, op, inputs)->getResult(0);
 }
 
 /// Whether a movement keeps the index of the last dimension.

@@ -35,6 +35,11 @@ mlir::Value pullAffine(mlir::OpBuilder &builder, mlir::Operation *op);
 /// constant `hwgq.pad` border.
 bool isMovement(mlir::Operation *op);
 
+/// A clone of a data movement on elements of another type: the operands that
+/// carry elements become `inputs`.
+mlir::Value rebuildMovement(mlir::OpBuilder &builder, mlir::Operation *op,
+                            llvm::ArrayRef<mlir::Value> inputs);
+
 /// The levels of a float tensor that holds no more than 256, through data
 /// movement down to quantisers; ascending. Nothing where that is not known.
 std::optional<llvm::SmallVector<float>> findLevels(mlir::Value value,

@@ -1,0 +1,329 @@
+//===- ThresholdFolder.cpp - quantisers behind accumulators ---------------===//
+#include "ThresholdFolder.h"
+#include "mlir/Dialect/Tensor/IR/Tensor.h"
+
+using namespace mlir;
+using namespace hwgq;
+
+static RankedTensorType typeOf(Value value) {
+  return cast<RankedTensorType>(value.getType());
+}
+
+static int64_t channelsOf(Value value) {
+  RankedTensorType type = typeOf(value);
+  return type.getRank() ? type.getShape().back() : 1;
+}
+
+FailureOr<Value> ThresholdFolder::fold(QuantizeOp op) {
+  quantize = op;
+  reason.clear();
+  SmallVector<Stage> stages;
+  FailureOr<Result> result = emit(op.getInput(), stages);
+  if (failed(result))
+    return failure();
+  return result->codes;
+}
+
+/// An integer tensor whose elements a function may start from.
+static bool isSource(Value value) {
+  Type element = getElementTypeOrSelf(value.getType());
+  return element.isInteger(32) &&
+         isa_and_nonnull<Conv2DOp, MatMulOp, tensor::CollapseShapeOp,
+                         tensor::ExpandShapeOp>(value.getDefiningOp());
+}
+
+FailureOr<ThresholdFolder::Result>
+ThresholdFolder::emit(Value value, SmallVectorImpl<Stage> &stages) {
+  Operation *op = value.getDefiningOp();
+  if (auto affine = dyn_cast_or_null<AffineOp>(op))
+    return emitThreshold(affine.getInput(), affine, stages);
+  if (isSource(value))
+    return emitThreshold(value, {}, stages);
+  if (auto concat = dyn_cast_or_null<tensor::ConcatOp>(op))
+    return emitConcat(concat, stages);
+  if (isMovement(op) && !isa<PadOp>(op))
+    return emitMove(op, stages);
+  SmallVector<Value> cuts = findCuts(value, constants);
+  if (!cuts.empty()) {
+    stages.push_back({cuts.back(), value});
+    FailureOr<Result> result = emit(cuts.back(), stages);
+    stages.pop_back();
+    return result;
+  }
+  if (!op)
+    return fail("the value is an argument");
+  if (isElementwise(op))
+    return fail("the value depends on several tensors");
+  return fail("the value comes from '" + op->getName().getStringRef() + "'");
+}
+
+//===----------------------------------------------------------------------===//
+// Data movement
+//===----------------------------------------------------------------------===//
+
+/// Whether the last dimension keeps its meaning.
+static bool keepsChannels(Operation *op) {
+  if (isa<MaxPoolOp, tensor::CastOp>(op))
+    return true;
+  if (auto transpose = dyn_cast<linalg::TransposeOp>(op)) {
+    ArrayRef<int64_t> order = transpose.getPermutation();
+    return order.empty() || order.back() == int64_t(order.size()) - 1;
+  }
+  Value from = op->getOperand(0), to = op->getResult(0);
+  return channelsOf(from) == channelsOf(to) &&
+         !ShapedType::isDynamic(channelsOf(from)) &&
+         (isa<tensor::CollapseShapeOp, tensor::ExpandShapeOp>(op) ||
+          typeOf(from).getRank() == typeOf(to).getRank());
+}
+
+FailureOr<ThresholdFolder::Result>
+ThresholdFolder::emitMove(Operation *op, SmallVectorImpl<Stage> &stages) {
+  auto pool = dyn_cast<MaxPoolOp>(op);
+  if (pool && pool.getFalling())
+    return fail("a pool that takes minima");
+  Stage stage;
+  stage.move = op;
+  stages.push_back(stage);
+  FailureOr<Result> inner = emit(op->getOperand(0), stages);
+  stages.pop_back();
+  if (failed(inner) && mismatch)
+    return failure();
+  if (failed(inner))
+    return emitFlattened(op, stages);
+  OpBuilder builder(quantize);
+  Result result;
+  result.codes = rebuildMovement(builder, op, {inner->codes});
+  for (auto &[other, falling] : inner->falling)
+    if (other != op)
+      result.falling[other] = falling;
+  if (pool && llvm::is_contained(inner->falling[op], true))
+    result.codes.getDefiningOp<MaxPoolOp>().setFallingAttr(
+        builder.getDenseBoolArrayAttr(inner->falling[op]));
+  return result;
+}
+
+FailureOr<ThresholdFolder::Result>
+ThresholdFolder::emitConcat(tensor::ConcatOp op,
+                            SmallVectorImpl<Stage> &stages) {
+  if (int64_t(op.getDim()) != typeOf(op.getResult()).getRank() - 1)
+    return fail("a concatenation along another dimension than the channels");
+  Stage stage;
+  stage.move = op;
+  SmallVector<Value> codes;
+  Result result;
+  for (Value input : op.getInputs()) {
+    stages.push_back(stage);
+    FailureOr<Result> part = emit(input, stages);
+    stages.pop_back();
+    if (failed(part))
+      return failure();
+    codes.push_back(part->codes);
+    for (auto &[pool, falling] : part->falling)
+      llvm::append_range(result.falling[pool], falling);
+    stage.offset += channelsOf(input);
+  }
+  OpBuilder builder(quantize);
+  result.codes = rebuildMovement(builder, op, codes);
+  return result;
+}
+
+/// A flattened image whose following constants differ from element to element:
+/// the sums are flattened, and each element has thresholds of its own.
+FailureOr<ThresholdFolder::Result>
+ThresholdFolder::emitFlattened(Operation *op, ArrayRef<Stage> stages) {
+  auto collapse = dyn_cast<tensor::CollapseShapeOp>(op);
+  if (!collapse || keepsChannels(op))
+    return failure();
+  Value value = collapse.getSrc();
+  SmallVector<Value> cuts = findCuts(value, constants);
+  Value real = cuts.empty() ? value : cuts.back();
+  auto affine = real.getDefiningOp<AffineOp>();
+  int64_t channels = channelsOf(value), rowCount = channelsOf(op->getResult(0));
+  if (!affine || ShapedType::isDynamic(rowCount) ||
+      ShapedType::isDynamic(channels) ||
+      isa<CodeType>(getElementTypeOrSelf(affine.getInput().getType())))
+    return failure();
+  ElementFunction function(rowCount);
+  auto channel = [&](int64_t row) { return row % channels; };
+  function.appendAffine(affine.getScale(), channel);
+  if (value != real &&
+      failed(function.append(real, value, constants, channel, reason)))
+    return failure();
+  SmallVector<std::pair<Operation *, unsigned>> pools;
+  if (failed(appendStages(function, stages, pools)))
+    return failure();
+  SmallVector<NumberRange> ranges, inner = reachableSums(affine.getInput());
+  for (int64_t r = 0; r < rowCount; ++r)
+    ranges.push_back(inner[inner.size() == 1 ? 0 : channel(r)]);
+  OpBuilder builder(quantize);
+  Value flat = rebuildMovement(builder, op, {affine.getInput()});
+  return makeThreshold(flat, function, ranges, pools);
+}
+
+//===----------------------------------------------------------------------===//
+// Thresholds
+//===----------------------------------------------------------------------===//
+
+/// Whether all constants of a chain repeat after `period` channels.
+static bool repeats(Value from, Value to, ConstantReader &constants,
+                    int64_t period) {
+  std::string ignored;
+  ElementFunction chain(channelsOf(to));
+  if (failed(chain.append(from, to, constants, ignored)))
+    return false;
+  return llvm::all_of(chain.getNodes(), [&](const ElementFunction::Node &node) {
+    ArrayRef<Scalar> values = node.constant.values;
+    for (size_t i = period; i < values.size(); ++i)
+      if (values[i].i != values[i % period].i)
+        return false;
+    return true;
+  });
+}
+
+LogicalResult ThresholdFolder::appendStages(
+    ElementFunction &function, ArrayRef<Stage> stages,
+    SmallVectorImpl<std::pair<Operation *, unsigned>> &pools) {
+  // Channels after a stage as a function of the row.
+  int64_t offset = 0, start = 0, stride = 1;
+  bool flattened = false, unknown = false;
+  for (const Stage &stage : llvm::reverse(stages)) {
+    if (!stage.move) {
+      ElementFunction probe(unknown ? 2 : 1);
+      if (unknown && (failed(probe.append(
+                          stage.from, stage.to, constants,
+                          [](int64_t) { return 0; }, reason)) ||
+                      !repeats(stage.from, stage.to, constants, 1)))
+        return fail("constants that differ along a moved dimension");
+      if (flattened &&
+          !repeats(stage.from, stage.to, constants, function.getRows()))
+        return fail("constants that differ from element to element");
+      int64_t count = channelsOf(stage.to);
+      auto channel = [&](int64_t row) {
+        int64_t c = (row - start) / stride + offset;
+        // Rows that a slice leaves out may have any constants.
+        return unknown || c < 0 || c >= count ? 0 : c;
+      };
+      if (failed(function.append(stage.from, stage.to, constants, channel,
+                                 reason)))
+        return failure();
+      continue;
+    }
+    if (isa<tensor::ConcatOp>(stage.move)) {
+      offset += stage.offset;
+    } else if (auto slice = dyn_cast<tensor::ExtractSliceOp>(stage.move);
+               slice && !keepsChannels(slice)) {
+      if (offset || start || stride != 1 || unknown || flattened ||
+          typeOf(slice.getSource()).getRank() !=
+              typeOf(slice.getResult()).getRank())
+        return fail("a slice behind a concatenation");
+      start = slice.getStaticOffsets().back();
+      stride = slice.getStaticStrides().back();
+      if (ShapedType::isDynamic(start) || ShapedType::isDynamic(stride))
+        return fail("a slice of unknown place");
+    } else if (isa<MaxPoolOp>(stage.move)) {
+      if (flattened || unknown || start || stride != 1)
+        return fail("a pool behind moved channels");
+      pools.push_back({stage.move, function.getResult()});
+    } else if (isa<tensor::CollapseShapeOp>(stage.move) &&
+               !keepsChannels(stage.move)) {
+      if (offset || start || stride != 1)
+        return fail("an image flattened behind a concatenation");
+      flattened = true;
+    } else if (!keepsChannels(stage.move)) {
+      unknown = true;
+    }
+  }
+  function.appendStep(quantize.getStep());
+  return success();
+}
+
+FailureOr<ThresholdFolder::Result>
+ThresholdFolder::emitThreshold(Value source, AffineOp affine,
+                               ArrayRef<Stage> stages) {
+  int64_t channels = channelsOf(source);
+  if (ShapedType::isDynamic(channels))
+    return fail("the number of channels is not known");
+  ElementFunction function(channels);
+  if (affine)
+    function.appendAffine(affine.getScale(), [](int64_t r) { return r; });
+  SmallVector<std::pair<Operation *, unsigned>> pools;
+  if (failed(appendStages(function, stages, pools)))
+    return failure();
+  return makeThreshold(source, function, reachableSums(source), pools);
+}
+
+/// Codes that stand for themselves, as far as they occur.
+static bool isIdentity(Value source, CodeType type, NumberRange range,
+                       const ThresholdTable &table) {
+  if (getElementTypeOrSelf(source.getType()) != Type(type))
+    return false;
+  for (int64_t row = 0; row < table.rows; ++row)
+    for (int64_t n = range.low; n <= range.high; n += type.getStride())
+      if (table.evaluate(n, row) != type.toCode(n))
+        return false;
+  return true;
+}
+
+/// One row where all are equal.
+static void joinRows(ThresholdTable &table) {
+  auto row = [&](int64_t r) {
+    return ArrayRef(table.thresholds).slice(r * table.count, table.count);
+  };
+  for (int64_t r = 1; r < table.rows; ++r)
+    if (table.directions[r] != table.directions[0] || row(r) != row(0))
+      return;
+  table.rows = 1;
+  table.directions.resize(1);
+  table.thresholds.resize(table.count);
+}
+
+FailureOr<ThresholdFolder::Result> ThresholdFolder::makeThreshold(
+    Value source, const ElementFunction &function, ArrayRef<NumberRange> ranges,
+    ArrayRef<std::pair<Operation *, unsigned>> pools) {
+  auto type = cast<CodeType>(getElementTypeOrSelf(quantize.getType()));
+  auto sourceCode = dyn_cast<CodeType>(getElementTypeOrSelf(source.getType()));
+  int64_t stride = sourceCode ? sourceCode.getStride() : 1;
+  FailureOr<ThresholdTable> table =
+      findThresholds(function, type, ranges, stride, reason);
+  if (failed(table))
+    return failure();
+  if (verify)
+    if (auto difference =
+            checkThresholds(function, type, ranges, stride, *table)) {
+      mismatch = true;
+      emitError(quantize.getLoc(), "folding is not exact: ") << *difference;
+      return failure();
+    }
+  Result result;
+  for (auto [pool, node] : pools) {
+    SmallVector<bool> &falling = result.falling[pool];
+    for (int64_t r = 0; r < table->rows; ++r) {
+      auto direction = findDirection(
+          function, r, ranges[ranges.size() == 1 ? 0 : r], stride, node);
+      if (!direction)
+        return fail("a max-pool of values that rise and fall");
+      // Maximal values mean minimal codes where one falls in the other.
+      falling.push_back(
+          *direction != Direction::Constant && table->directions[r] != 0 &&
+          (*direction == Direction::Falling) != (table->directions[r] < 0));
+    }
+  }
+  if (isIdentity(source, type, ranges[0], *table)) {
+    result.codes = source;
+    return result;
+  }
+  joinRows(*table);
+  rows += table->rows;
+  OpBuilder builder(quantize);
+  auto attrType =
+      RankedTensorType::get({table->rows, table->count}, builder.getI32Type());
+  ElementsAttr thresholds = makeElements(
+      attrType,
+      ArrayRef(reinterpret_cast<const char *>(table->thresholds.data()),
+               table->thresholds.size() * sizeof(int32_t)),
+      "thresholds");
+  result.codes = ThresholdOp::create(
+      builder, quantize.getLoc(), typeOf(source).clone(type), source,
+      thresholds, builder.getDenseI8ArrayAttr(table->directions));
+  return result;
+}
