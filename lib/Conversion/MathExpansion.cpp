@@ -1,0 +1,211 @@
+//===- MathExpansion.cpp - exp, log and their family in arith ops ---------===//
+#include "MathExpansion.h"
+
+using namespace mlir;
+using namespace hwgq;
+using namespace hwgq::conversion;
+using arith::CmpFPredicate;
+
+namespace {
+
+/// f64 arithmetic on tensors of one shape.
+struct Wide {
+  Wide(Builder &b, Value like) : b(b), like(like) {}
+
+  Value c(double v) { return b.splat(like, b.b.getF64Type(), v); }
+  Value add(Value x, Value y) { return b.make<arith::AddFOp>(x, y); }
+  Value sub(Value x, Value y) { return b.make<arith::SubFOp>(x, y); }
+  Value mul(Value x, Value y) { return b.make<arith::MulFOp>(x, y); }
+  Value div(Value x, Value y) { return b.make<arith::DivFOp>(x, y); }
+  Value abs(Value x) { return b.make<math::AbsFOp>(x); }
+  Value is(CmpFPredicate p, Value x, double v) { return b.cmpf(p, x, c(v)); }
+  Value select(Value s, Value x, Value y) { return b.select(s, x, y); }
+
+  /// coefficients[0] + coefficients[1] * x + ... (Horner).
+  Value polynomial(Value x, ArrayRef<double> coefficients) {
+    Value sum = c(coefficients.back());
+    for (double k : llvm::reverse(coefficients.drop_back()))
+      sum = add(mul(sum, x), c(k));
+    return sum;
+  }
+
+  /// 2^n of whole f64 values within the exponents of normal numbers.
+  Value power2(Value n) {
+    auto i32 = Builder::withElement(n, b.b.getI32Type());
+    auto i64 = Builder::withElement(n, b.b.getI64Type());
+    Value k = b.make<arith::FPToSIOp>(i32, n);
+    k = b.make<arith::ExtSIOp>(i64, k);
+    k = b.make<arith::AddIOp>(k, b.splat(k, 1023));
+    k = b.make<arith::ShLIOp>(k, b.splat(k, 52));
+    return b.make<arith::BitcastOp>(n.getType(), k);
+  }
+
+  Value exp(Value x);
+  Value log(Value x);
+
+  Builder &b;
+  Value like;
+};
+
+/// exp(x) = 2^n exp(r), n = round(x / ln 2), r = x - n ln 2 with ln 2 in two
+/// parts (Cody and Waite), exp(r) its Taylor series of degree 13, whose rest
+/// is below 2^-57 for |r| <= ln(2)/2.
+Value Wide::exp(Value x) {
+  Value ordered = b.cmpf(CmpFPredicate::ORD, x, x);
+  Value y = select(ordered, x, c(0));
+  y = b.make<arith::MaximumFOp>(y, c(-746.0));
+  y = b.make<arith::MinimumFOp>(y, c(710.0));
+  Value n = b.make<math::RoundEvenOp>(mul(y, c(0x1.71547652b82fep+0)));
+  Value r = sub(y, mul(n, c(0x1.62e42feep-1)));
+  r = sub(r, mul(n, c(0x1.a39ef35793c76p-33)));
+  SmallVector<double> taylor = {1};
+  for (int k = 1; k <= 13; ++k)
+    taylor.push_back(taylor.back() / k);
+  Value p = polynomial(r, taylor);
+  Value half = b.make<math::FloorOp>(mul(n, c(0.5)));
+  p = mul(mul(p, power2(half)), power2(sub(n, half)));
+  return select(ordered, p, x);
+}
+
+/// log(m 2^e) = e ln 2 + 2 (s + s^3/3 + s^5/5 + ...), s = (m - 1) / (m + 1),
+/// m in [sqrt(1/2), sqrt(2)], so s^2 < 0.0295 and 11 terms suffice.
+Value Wide::log(Value x) {
+  auto i64 = Builder::withElement(x, b.b.getI64Type());
+  auto i32 = Builder::withElement(x, b.b.getI32Type());
+  // Denormals are brought into the normal range.
+  Value tiny = is(CmpFPredicate::OLT, x, 0x1p-1022);
+  Value y = select(tiny, mul(x, c(0x1p54)), x);
+  Value bits = b.make<arith::BitcastOp>(i64, y);
+  Value e = b.make<arith::ShRUIOp>(bits, b.splat(bits, 52));
+  e = b.make<arith::SIToFPOp>(x.getType(), b.make<arith::TruncIOp>(i32, e));
+  e = sub(e, select(tiny, c(1023 + 54), c(1023)));
+  Value mask = b.splat(bits, double((int64_t(1) << 52) - 1));
+  Value m = b.make<arith::AndIOp>(bits, mask);
+  m = b.make<arith::OrIOp>(m, b.splat(bits, double(int64_t(1023) << 52)));
+  m = b.make<arith::BitcastOp>(x.getType(), m);
+  Value high = is(CmpFPredicate::OGT, m, 0x1.6a09e667f3bcdp+0);
+  m = select(high, mul(m, c(0.5)), m);
+  e = select(high, add(e, c(1)), e);
+  Value s = div(sub(m, c(1)), add(m, c(1)));
+  SmallVector<double> series;
+  for (int k = 0; k < 11; ++k)
+    series.push_back(2.0 / (2 * k + 1));
+  Value p = mul(s, polynomial(mul(s, s), series));
+  Value result = add(mul(e, c(0x1.62e42fefa39efp-1)), p);
+  double inf = std::numeric_limits<double>::infinity();
+  result = select(is(CmpFPredicate::OEQ, x, inf), x, result);
+  result = select(is(CmpFPredicate::OEQ, x, 0), c(-inf), result);
+  Value bad = is(CmpFPredicate::ULT, x, 0);
+  return select(bad, c(std::numeric_limits<double>::quiet_NaN()), result);
+}
+
+/// Applies an f64 function to f32 or f64 values.
+Value inWide(Builder &b, Value x, llvm::function_ref<Value(Wide &, Value)> fn) {
+  Type element = getElementTypeOrSelf(x), wide = b.b.getF64Type();
+  Value y = b.cast(x, element, wide);
+  Wide w(b, y);
+  return b.cast(fn(w, y), wide, element);
+}
+
+} // namespace
+
+Value conversion::expandExp(Builder &b, Value x) {
+  return inWide(b, x, [](Wide &w, Value v) { return w.exp(v); });
+}
+
+Value conversion::expandExpm1(Builder &b, Value x) {
+  return inWide(b, x, [](Wide &w, Value v) {
+    // x + x^2/2 where the difference would cancel.
+    Value small = w.is(CmpFPredicate::OLT, w.abs(v), 0x1p-16);
+    Value series = w.add(v, w.mul(w.mul(v, v), w.c(0.5)));
+    return w.select(small, series, w.sub(w.exp(v), w.c(1)));
+  });
+}
+
+Value conversion::expandLog(Builder &b, Value x) {
+  return inWide(b, x, [](Wide &w, Value v) { return w.log(v); });
+}
+
+Value conversion::expandPow(Builder &b, Value x, Value y) {
+  Type wide = b.b.getF64Type();
+  Value p = b.cast(y, getElementTypeOrSelf(y), wide);
+  return inWide(b, x, [&](Wide &w, Value v) {
+    Value size = w.abs(v);
+    Value magnitude = w.exp(w.mul(p, w.log(size)));
+    Value one = w.is(CmpFPredicate::OEQ, size, 1);
+    magnitude = w.select(one, w.c(1), magnitude);
+    Value half = w.mul(p, w.c(0.5));
+    Value whole = b.cmpf(CmpFPredicate::OEQ, b.make<math::FloorOp>(p), p);
+    Value odd = b.make<arith::AndIOp>(
+        whole,
+        b.cmpf(CmpFPredicate::ONE, b.make<math::FloorOp>(half), half));
+    Value signedPower =
+        w.select(odd, b.make<math::CopySignOp>(magnitude, v), magnitude);
+    // A negative finite base has powers at whole exponents alone.
+    Value finite = w.is(CmpFPredicate::OGT, v,
+                        -std::numeric_limits<double>::infinity());
+    Value bad = b.make<arith::AndIOp>(w.is(CmpFPredicate::OLT, v, 0), finite);
+    Value broken = b.cmpf(CmpFPredicate::ONE, b.make<math::FloorOp>(p), p);
+    bad = b.make<arith::AndIOp>(bad, broken);
+    Value result = w.select(
+        bad, w.c(std::numeric_limits<double>::quiet_NaN()), signedPower);
+    Value unit = b.make<arith::OrIOp>(w.is(CmpFPredicate::OEQ, p, 0),
+                                      w.is(CmpFPredicate::OEQ, v, 1));
+    return w.select(unit, w.c(1), result);
+  });
+}
+
+Value conversion::expandTanh(Builder &b, Value x) {
+  return inWide(b, x, [](Wide &w, Value v) {
+    // x - x^3/3 near zero; (e - 1) / (e + 1), e = exp(2x), elsewhere.
+    Value e = w.exp(w.b.make<arith::MinimumFOp>(w.add(v, v), w.c(100)));
+    Value far = w.div(w.sub(e, w.c(1)), w.add(e, w.c(1)));
+    Value third = w.mul(w.mul(w.mul(v, v), v), w.c(1.0 / 3));
+    Value small = w.is(CmpFPredicate::OLT, w.abs(v), 0x1p-10);
+    return w.select(small, w.sub(v, third), far);
+  });
+}
+
+Value conversion::expandErf(Builder &b, Value x) {
+  // Below 1 the Taylor series: 2/sqrt(pi) sum (-1)^n x^(2n+1) / (n! (2n+1)).
+  // From 1 to 4 erf = 1 - exp(-g), g = -log(erfc(t)) as the Chebyshev
+  // interpolant of degree 10 in u = (t - 2.5) / 1.5, within 2e-9; above 4 the
+  // result rounds to 1.
+  SmallVector<double> taylor;
+  double factorial = 1;
+  for (int n = 0; n <= 13; ++n) {
+    factorial *= n ? n : 1;
+    taylor.push_back((n % 2 ? -1 : 1) * 0x1.20dd750429b6dp+0 /
+                     (factorial * (2 * n + 1)));
+  }
+  return inWide(b, x, [&](Wide &w, Value v) {
+    static const double kTail[] = {7.8068152724287501, 8.0290211105781868, 2.1237609217719116, 0.036646308665657296, -0.010962973338013283, 0.0031947433167827384, -0.00087639292235053106, 0.00022170940297304553, -4.7284297596989061e-05, 2.5306707759093065e-06, 2.3670655129854678e-06};
+    Value size = w.abs(v);
+    Value t = w.b.make<arith::MinimumFOp>(size, w.c(4));
+    Value u = w.div(w.sub(t, w.c(2.5)), w.c(1.5));
+    Value g = w.polynomial(u, kTail);
+    Value far = w.sub(w.c(1), w.exp(w.b.make<arith::NegFOp>(g)));
+    far = w.b.make<math::CopySignOp>(far, v);
+    Value z = w.b.make<arith::MinimumFOp>(w.mul(v, v), w.c(1));
+    Value near = w.mul(v, w.polynomial(z, taylor));
+    return w.select(w.is(CmpFPredicate::OGE, size, 1), far, near);
+  });
+}
+
+Value conversion::expandSigmoid(Builder &b, Value x) {
+  return inWide(b, x, [](Wide &w, Value v) {
+    Value e = w.exp(w.b.make<arith::NegFOp>(v));
+    return w.div(w.c(1), w.add(w.c(1), e));
+  });
+}
+
+Value conversion::expandSoftplus(Builder &b, Value x) {
+  return inWide(b, x, [](Wide &w, Value v) {
+    // Below -17 the sum with 1 would lose exp(x); log(1 + e) is e - e^2/2.
+    Value e = w.exp(w.b.make<arith::MinimumFOp>(v, w.c(40)));
+    Value near = w.sub(e, w.mul(w.mul(e, e), w.c(0.5)));
+    Value middle = w.log(w.add(w.c(1), e));
+    Value y = w.select(w.is(CmpFPredicate::OLT, v, -17), near, middle);
+    return w.select(w.is(CmpFPredicate::OGT, v, 40), v, y);
+  });
+}

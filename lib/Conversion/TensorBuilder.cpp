@@ -1,0 +1,480 @@
+//===- TensorBuilder.cpp - tensor arithmetic at one location --------------===//
+#include "OnnxLowering.h"
+
+using namespace mlir;
+using namespace hwgq;
+using namespace hwgq::conversion;
+
+static RankedTensorType typeOf(Value v) {
+  return cast<RankedTensorType>(v.getType());
+}
+
+static ElementsAttr constantOf(Value v) {
+  auto op = v.getDefiningOp<arith::ConstantOp>();
+  return op ? dyn_cast<ElementsAttr>(op.getValue()) : ElementsAttr();
+}
+
+/// The same elements under another shape.
+static ElementsAttr retype(ElementsAttr attr, RankedTensorType type) {
+  if (auto dense = dyn_cast<DenseElementsAttr>(attr))
+    return dense.reshape(type);
+  if (auto resource = dyn_cast<DenseResourceElementsAttr>(attr))
+    return DenseResourceElementsAttr::get(type, resource.getRawHandle());
+  return {};
+}
+
+RankedTensorType Builder::withElement(Value v, Type element) {
+  return RankedTensorType::get(typeOf(v).getShape(), element);
+}
+
+SmallVector<OpFoldResult> Builder::sizes(Value v) {
+  return tensor::getMixedSizes(b, loc, v);
+}
+
+Value Builder::empty(ArrayRef<OpFoldResult> sizes, Type element) {
+  return make<tensor::EmptyOp>(sizes, element);
+}
+
+Value Builder::filled(ArrayRef<OpFoldResult> sizes, TypedAttr scalar) {
+  Value c = make<arith::ConstantOp>(scalar);
+  Value init = empty(sizes, scalar.getType());
+  return make<linalg::FillOp>(ValueRange(c), ValueRange(init)).getDefiningOp()
+      ->getResult(0);
+}
+
+static TypedAttr scalarAttr(OpBuilder &b, Type element, double value) {
+  if (isa<FloatType>(element))
+    return b.getFloatAttr(element, value);
+  return b.getIntegerAttr(element, static_cast<int64_t>(value));
+}
+
+Value Builder::scalar(Type element, double value) {
+  auto type = RankedTensorType::get({}, element);
+  return make<arith::ConstantOp>(
+      DenseElementsAttr::get(type, scalarAttr(b, element, value)));
+}
+
+Value Builder::splat(Value like, double value) {
+  return splat(like, getElementTypeOrSelf(like), value);
+}
+
+Value Builder::splat(Value like, Type element, double value) {
+  return broadcastLike(scalar(element, value), like);
+}
+
+Value Builder::constant(ArrayRef<int64_t> shape, ArrayRef<float> values) {
+  auto type = RankedTensorType::get(shape, b.getF32Type());
+  ArrayRef bytes(reinterpret_cast<const char *>(values.data()),
+                 values.size() * sizeof(float));
+  return make<arith::ConstantOp>(
+      cast<TypedAttr>(makeElements(type, bytes, "constant")));
+}
+
+Value Builder::constant(ArrayRef<int64_t> shape, ArrayRef<int64_t> values) {
+  auto type = RankedTensorType::get(shape, b.getI64Type());
+  return make<arith::ConstantOp>(DenseElementsAttr::get(type, values));
+}
+
+Value Builder::alongDim(Value like, ArrayRef<float> values, unsigned dim) {
+  int64_t rank = typeOf(like).getRank();
+  if (llvm::all_of(values, [&](float v) {
+        return llvm::bit_cast<uint32_t>(v) == llvm::bit_cast<uint32_t>(values[0]);
+      })) {
+    auto type = RankedTensorType::get({}, b.getF32Type());
+    Value c = make<arith::ConstantOp>(DenseElementsAttr::get(type, values[0]));
+    return broadcastLike(c, like);
+  }
+  SmallVector<int64_t> dims;
+  for (int64_t d = 0; d < rank; ++d)
+    if (d != dim)
+      dims.push_back(d);
+  return broadcastDims(constant({int64_t(values.size())}, values), sizes(like),
+                       dims);
+}
+
+//===----------------------------------------------------------------------===//
+// Broadcast, transpose, reshape
+//===----------------------------------------------------------------------===//
+
+Value Builder::broadcastDims(Value v, ArrayRef<OpFoldResult> sizes,
+                             ArrayRef<int64_t> dims) {
+  if (dims.empty())
+    return v;
+  Value init = empty(sizes, getElementTypeOrSelf(v));
+  return linalg::BroadcastOp::create(b, loc, v, init, dims)->getResult(0);
+}
+
+Value Builder::broadcastTo(Value v, ArrayRef<OpFoldResult> sizes) {
+  RankedTensorType type = typeOf(v);
+  int64_t lead = int64_t(sizes.size()) - type.getRank();
+  ElementsAttr attr = constantOf(v);
+  auto dense = dyn_cast_if_present<DenseElementsAttr>(attr);
+  bool splat = dense && dense.isSplat();
+  SmallVector<int64_t> dims, kept;
+  for (int64_t i = 0, e = sizes.size(); i < e; ++i) {
+    int64_t size = i < lead ? 1 : type.getDimSize(i - lead);
+    bool unitTarget = getConstantIntValue(sizes[i]) == 1;
+    bool spread = size == 1 && (!unitTarget || attr);
+    if (i < lead || spread || splat)
+      dims.push_back(i);
+    else
+      kept.push_back(size);
+  }
+  if (splat && type.getRank() != 0) {
+    auto scalarType = RankedTensorType::get({}, type.getElementType());
+    v = make<arith::ConstantOp>(DenseElementsAttr::get(
+        scalarType, ArrayRef(dense.getSplatValue<Attribute>())));
+  } else if (int64_t(kept.size()) != type.getRank()) {
+    v = reshape(v, kept);
+  }
+  return broadcastDims(v, sizes, dims);
+}
+
+/// Row-major bytes of a transposed constant.
+static SmallVector<char> permuteBytes(ArrayRef<char> bytes,
+                                      ArrayRef<int64_t> shape,
+                                      ArrayRef<int64_t> perm, size_t width) {
+  unsigned rank = shape.size();
+  SmallVector<int64_t> strides(rank, 1), sizes, steps;
+  for (int64_t d = int64_t(rank) - 2; d >= 0; --d)
+    strides[d] = strides[d + 1] * shape[d + 1];
+  for (int64_t p : perm) {
+    sizes.push_back(shape[p]);
+    steps.push_back(strides[p]);
+  }
+  SmallVector<char> out(bytes.size());
+  SmallVector<int64_t> index(rank, 0);
+  int64_t from = 0;
+  for (size_t to = 0; to < out.size(); to += width) {
+    std::memcpy(out.data() + to, bytes.data() + from * width, width);
+    for (int64_t d = int64_t(rank) - 1; d >= 0; --d) {
+      from += steps[d];
+      if (++index[d] < sizes[d])
+        break;
+      from -= steps[d] * sizes[d];
+      index[d] = 0;
+    }
+  }
+  return out;
+}
+
+Value Builder::transpose(Value v, ArrayRef<int64_t> perm) {
+  if (llvm::equal(perm, llvm::seq<int64_t>(0, perm.size())))
+    return v;
+  RankedTensorType type = typeOf(v);
+  SmallVector<int64_t> shape;
+  SmallVector<OpFoldResult> from = sizes(v), to;
+  for (int64_t p : perm) {
+    shape.push_back(type.getDimSize(p));
+    to.push_back(from[p]);
+  }
+  if (ElementsAttr attr = constantOf(v)) {
+    SmallVector<char> storage;
+    auto result = RankedTensorType::get(shape, type.getElementType());
+    if (!type.getElementType().isInteger(1))
+      if (auto bytes = getElementBytes(attr, storage)) {
+        SmallVector<char> moved =
+            permuteBytes(*bytes, type.getShape(), perm,
+                         type.getElementTypeBitWidth() / 8);
+        return make<arith::ConstantOp>(
+            cast<TypedAttr>(makeElements(result, moved, "transposed")));
+      }
+  }
+  Value init = empty(to, type.getElementType());
+  return linalg::TransposeOp::create(b, loc, v, init, perm)->getResult(0);
+}
+
+/// Groups of dimensions with equal products, matched from the right; what is
+/// left of a dynamic size (or of unit sizes) forms the first group.
+static void matchGroups(ArrayRef<int64_t> from, ArrayRef<int64_t> to,
+                        SmallVector<ReassociationIndices> &fromGroups,
+                        SmallVector<ReassociationIndices> &toGroups) {
+  int64_t i = from.size() - 1, j = to.size() - 1;
+  auto isDynamic = ShapedType::isDynamic;
+  while (i >= 0 && j >= 0 && !isDynamic(from[i]) && !isDynamic(to[j])) {
+    int64_t i0 = i, j0 = j, a = from[i], c = to[j];
+    while (a != c) {
+      if (a < c) {
+        if (i0 == 0 || isDynamic(from[i0 - 1]))
+          break;
+        a *= from[--i0];
+      } else {
+        if (j0 == 0 || isDynamic(to[j0 - 1]))
+          break;
+        c *= to[--j0];
+      }
+    }
+    if (a != c)
+      break;
+    fromGroups.push_back(llvm::to_vector<2>(llvm::seq<int64_t>(i0, i + 1)));
+    toGroups.push_back(llvm::to_vector<2>(llvm::seq<int64_t>(j0, j + 1)));
+    i = i0 - 1;
+    j = j0 - 1;
+  }
+  ReassociationIndices restFrom = llvm::to_vector<2>(llvm::seq<int64_t>(0, i + 1));
+  ReassociationIndices restTo = llvm::to_vector<2>(llvm::seq<int64_t>(0, j + 1));
+  if (!fromGroups.empty() && (restFrom.empty() || restTo.empty())) {
+    // Unit sizes without a partner join the leftmost group.
+    restFrom.append(fromGroups.back().begin(), fromGroups.back().end());
+    restTo.append(toGroups.back().begin(), toGroups.back().end());
+    fromGroups.back() = restFrom;
+    toGroups.back() = restTo;
+  } else if (!restFrom.empty() || !restTo.empty()) {
+    fromGroups.push_back(restFrom);
+    toGroups.push_back(restTo);
+  }
+  std::reverse(fromGroups.begin(), fromGroups.end());
+  std::reverse(toGroups.begin(), toGroups.end());
+}
+
+Value Builder::reshape(Value v, ArrayRef<int64_t> shape) {
+  RankedTensorType type = typeOf(v);
+  if (type.getShape() == shape)
+    return v;
+  Type element = type.getElementType();
+  auto result = RankedTensorType::get(shape, element);
+  if (ElementsAttr attr = constantOf(v))
+    if (ElementsAttr same = retype(attr, result))
+      return make<arith::ConstantOp>(cast<TypedAttr>(same));
+  if (llvm::is_contained(shape, 0)) {
+    SmallVector<OpFoldResult> sizes;
+    for (int64_t s : shape)
+      sizes.push_back(b.getIndexAttr(ShapedType::isDynamic(s) ? 0 : s));
+    Value none = empty(sizes, element);
+    return none.getType() == result ? none
+                                    : make<tensor::CastOp>(result, none);
+  }
+  SmallVector<ReassociationIndices> fromGroups, toGroups;
+  matchGroups(type.getShape(), shape, fromGroups, toGroups);
+  if (type.getRank() == 0 || shape.empty()) {
+    // Rank 0 to unit sizes or back.
+    if (shape.empty())
+      return make<tensor::CollapseShapeOp>(result, v,
+                                           ArrayRef<ReassociationIndices>());
+    return make<tensor::ExpandShapeOp>(result, v,
+                                       ArrayRef<ReassociationIndices>());
+  }
+  SmallVector<int64_t> middle;
+  for (const ReassociationIndices &group : fromGroups) {
+    int64_t product = 1;
+    for (int64_t d : group)
+      product = type.isDynamicDim(d) || ShapedType::isDynamic(product)
+                    ? ShapedType::kDynamic
+                    : product * type.getDimSize(d);
+    middle.push_back(product);
+  }
+  if (int64_t(middle.size()) != type.getRank())
+    v = make<tensor::CollapseShapeOp>(RankedTensorType::get(middle, element), v,
+                                      fromGroups);
+  if (middle.size() != shape.size())
+    v = make<tensor::ExpandShapeOp>(result, v, toGroups);
+  return v;
+}
+
+Value Builder::toChannelsLast(Value v) {
+  int64_t rank = typeOf(v).getRank();
+  SmallVector<int64_t> perm = {0};
+  for (int64_t d = 2; d < rank; ++d)
+    perm.push_back(d);
+  perm.push_back(1);
+  return transpose(v, perm);
+}
+
+Value Builder::toChannelsFirst(Value v) {
+  int64_t rank = typeOf(v).getRank();
+  SmallVector<int64_t> perm = {0, rank - 1};
+  for (int64_t d = 1; d < rank - 1; ++d)
+    perm.push_back(d);
+  return transpose(v, perm);
+}
+
+//===----------------------------------------------------------------------===//
+// Slices, borders, reductions
+//===----------------------------------------------------------------------===//
+
+Value Builder::slice(Value v, unsigned dim, int64_t offset, int64_t size,
+                     int64_t stride) {
+  RankedTensorType type = typeOf(v);
+  if (offset == 0 && stride == 1 && size == type.getDimSize(dim))
+    return v;
+  SmallVector<OpFoldResult> lengths = sizes(v);
+  SmallVector<OpFoldResult> offsets(lengths.size(), b.getIndexAttr(0));
+  SmallVector<OpFoldResult> strides(lengths.size(), b.getIndexAttr(1));
+  offsets[dim] = b.getIndexAttr(offset);
+  lengths[dim] = b.getIndexAttr(size);
+  strides[dim] = b.getIndexAttr(stride);
+  return make<tensor::ExtractSliceOp>(v, offsets, lengths, strides);
+}
+
+Value Builder::concat(ArrayRef<Value> values, unsigned dim) {
+  if (values.size() == 1)
+    return values[0];
+  return make<tensor::ConcatOp>(dim, values);
+}
+
+Value Builder::pad(Value v, ArrayRef<int64_t> low, ArrayRef<int64_t> high,
+                   double value) {
+  SmallVector<int64_t> lo(low), hi(high);
+  RankedTensorType type = typeOf(v);
+  for (unsigned d = 0; d < lo.size(); ++d) {
+    int64_t cutLow = std::max<int64_t>(0, -lo[d]);
+    int64_t cutHigh = std::max<int64_t>(0, -hi[d]);
+    if (cutLow || cutHigh)
+      v = slice(v, d, cutLow, type.getDimSize(d) - cutLow - cutHigh);
+    lo[d] += cutLow;
+    hi[d] += cutHigh;
+  }
+  auto isZero = [](int64_t p) { return p == 0; };
+  if (llvm::all_of(lo, isZero) && llvm::all_of(hi, isZero))
+    return v;
+  type = typeOf(v);
+  Type element = type.getElementType();
+  TypedAttr scalar = scalarAttr(b, element, value);
+  if (element.isF32() || element.isInteger(32)) {
+    SmallVector<int64_t> shape(type.getShape());
+    for (unsigned d = 0; d < lo.size(); ++d)
+      if (!type.isDynamicDim(d))
+        shape[d] += lo[d] + hi[d];
+    return make<PadOp>(RankedTensorType::get(shape, element), v,
+                       b.getDenseI64ArrayAttr(lo), b.getDenseI64ArrayAttr(hi),
+                       scalar);
+  }
+  for (unsigned d = 0; d < lo.size(); ++d) {
+    SmallVector<Value> parts;
+    SmallVector<OpFoldResult> border = sizes(v);
+    if (lo[d]) {
+      border[d] = b.getIndexAttr(lo[d]);
+      parts.push_back(filled(border, scalar));
+    }
+    parts.push_back(v);
+    if (hi[d]) {
+      border[d] = b.getIndexAttr(hi[d]);
+      parts.push_back(filled(border, scalar));
+    }
+    v = concat(parts, d);
+  }
+  return v;
+}
+
+Value Builder::reduce(Value v, ArrayRef<int64_t> axes, TypedAttr init,
+                      llvm::function_ref<Value(OpBuilder &, Value, Value)> body) {
+  int64_t rank = typeOf(v).getRank();
+  SmallVector<OpFoldResult> from = sizes(v), to;
+  SmallVector<AffineExpr> kept;
+  SmallVector<utils::IteratorType> iterators;
+  for (int64_t d = 0; d < rank; ++d) {
+    bool reduced = llvm::is_contained(axes, d);
+    iterators.push_back(reduced ? utils::IteratorType::reduction
+                                : utils::IteratorType::parallel);
+    if (reduced)
+      continue;
+    kept.push_back(b.getAffineDimExpr(d));
+    to.push_back(from[d]);
+  }
+  Value acc = filled(to, init);
+  AffineMap maps[] = {b.getMultiDimIdentityMap(rank),
+                      AffineMap::get(rank, 0, kept, b.getContext())};
+  return linalg::GenericOp::create(
+             b, loc, TypeRange(acc.getType()), ValueRange(v), ValueRange(acc),
+             maps, iterators,
+             [&](OpBuilder &nested, Location at, ValueRange args) {
+               Value next = body(nested, args[1], args[0]);
+               linalg::YieldOp::create(nested, at, next);
+             })
+      ->getResult(0);
+}
+
+Value Builder::keepDims(Value reduced, ArrayRef<int64_t> axes, int64_t rank) {
+  SmallVector<int64_t> shape;
+  unsigned next = 0;
+  for (int64_t d = 0; d < rank; ++d)
+    shape.push_back(llvm::is_contained(axes, d)
+                        ? 1
+                        : typeOf(reduced).getDimSize(next++));
+  return reshape(reduced, shape);
+}
+
+//===----------------------------------------------------------------------===//
+// Cast
+//===----------------------------------------------------------------------===//
+
+static bool isUnsigned(Type type) {
+  return type.isUnsignedInteger() || type.isInteger(1);
+}
+
+/// Keeps the low bits of a 2- or 4-bit integer held in i8.
+static Value narrowTo(Builder &b, Value v, Type to) {
+  unsigned width = to.getIntOrFloatBitWidth();
+  if (width == 1 || width >= 8)
+    return v;
+  if (isUnsigned(to))
+    return b.make<arith::AndIOp>(v, b.splat(v, (1 << width) - 1));
+  Value shift = b.splat(v, 8 - width);
+  Value up = b.make<arith::ShLIOp>(v, shift);
+  return b.make<arith::ShRSIOp>(up, shift);
+}
+
+static Value resizeInt(Builder &b, Value v, bool fromUnsigned, Type element) {
+  unsigned from = getElementTypeOrSelf(v).getIntOrFloatBitWidth();
+  unsigned to = element.getIntOrFloatBitWidth();
+  RankedTensorType type = Builder::withElement(v, element);
+  if (to < from)
+    return b.make<arith::TruncIOp>(type, v);
+  if (to == from)
+    return v;
+  return fromUnsigned ? b.make<arith::ExtUIOp>(type, v)
+                      : b.make<arith::ExtSIOp>(type, v);
+}
+
+/// Truncation toward zero; NaN gives 0 and what the widest intermediate
+/// cannot hold is clamped to it, then the low bits are kept.
+static Value floatToInt(Builder &b, Value v, Type to) {
+  Type element = convertElementType(to);
+  unsigned width = element.getIntOrFloatBitWidth();
+  if (to.getIntOrFloatBitWidth() < 8)
+    v = b.make<math::RoundEvenOp>(v);
+  Value ordered = b.cmpf(arith::CmpFPredicate::ORD, v, v);
+  v = b.select(ordered, v, b.splat(v, 0));
+  bool wide = width > 32 || (width == 32 && isUnsigned(to));
+  bool wideUnsigned = width == 64 && isUnsigned(to);
+  bool f64 = getElementTypeOrSelf(v).isF64();
+  double low = wideUnsigned ? 0.0 : wide ? -0x1p63 : -0x1p31;
+  double high = wideUnsigned ? 0x1p64 : wide ? 0x1p63 : 0x1p31;
+  high = f64 ? std::nextafter(high, 0.0)
+             : double(std::nextafterf(float(high), 0.0f));
+  v = b.make<arith::MaximumFOp>(v, b.splat(v, low));
+  v = b.make<arith::MinimumFOp>(v, b.splat(v, high));
+  auto type = Builder::withElement(v, b.b.getIntegerType(wide ? 64 : 32));
+  Value whole = wideUnsigned ? b.make<arith::FPToUIOp>(type, v)
+                             : b.make<arith::FPToSIOp>(type, v);
+  return narrowTo(b, resizeInt(b, whole, false, element), to);
+}
+
+Value Builder::cast(Value v, Type from, Type to) {
+  if (from == to)
+    return v;
+  Type element = convertElementType(to);
+  RankedTensorType type = withElement(v, element);
+  bool fromFloat = isa<FloatType>(from), toFloat = isa<FloatType>(to);
+  if (fromFloat && toFloat) {
+    unsigned a = from.getIntOrFloatBitWidth(), c = to.getIntOrFloatBitWidth();
+    if (a == c) // f16 and bf16 meet in f32
+      return cast(cast(v, from, b.getF32Type()), b.getF32Type(), to);
+    return a < c ? make<arith::ExtFOp>(type, v) : make<arith::TruncFOp>(type, v);
+  }
+  if (to.isInteger(1))
+    return fromFloat ? cmpf(arith::CmpFPredicate::UNE, v, splat(v, 0))
+                     : cmpi(arith::CmpIPredicate::ne, v, splat(v, 0));
+  if (toFloat) {
+    if (element.getIntOrFloatBitWidth() < 32)
+      return cast(cast(v, from, b.getF32Type()), b.getF32Type(), to);
+    return isUnsigned(from) ? make<arith::UIToFPOp>(type, v)
+                            : make<arith::SIToFPOp>(type, v);
+  }
+  if (fromFloat) {
+    if (from.getIntOrFloatBitWidth() < 32)
+      v = cast(v, from, b.getF32Type());
+    return floatToInt(*this, v, to);
+  }
+  return narrowTo(*this, resizeInt(*this, v, isUnsigned(from), element), to);
+}
