@@ -38,6 +38,67 @@ def HwgqNormalizeOnnx : Pass<"hwgq-normalize-onnx", "::mlir::func::FuncOp"> {
 }
 
 //===----------------------------------------------------------------------===//
+// import phase -> hwgq phase
+//===----------------------------------------------------------------------===//
+
+def HwgqDropStraightThrough
+    : Pass<"hwgq-drop-straight-through", "::mlir::func::FuncOp"> {
+  let summary = "rewrite (a - b) + b to a";
+  let description = [{
+    Binarisers with a straight-through gradient leave `(q(x) - p(x)) + p(x)` in
+    the exported graph, for weights and for activations. In real numbers that
+    is q(x); in float32 it is q(x) with a residue of rounding, which no grid of
+    levels explains. Each such sum is replaced by q(x), with a remark at its
+    node: in either order of the operands, `b` the same value, an equal
+    constant or an equal computation. The pass runs before constants are
+    evaluated, which would swallow the form on weights.
+
+    ```mlir
+    %d = "onnx.Sub"(%a, %b) : (tensor<?x8xf32>, tensor<?x8xf32>) -> tensor<?x8xf32>
+    %y = "onnx.Add"(%d, %b) : (tensor<?x8xf32>, tensor<?x8xf32>) -> tensor<?x8xf32>
+    ==>
+    %a
+    ```
+  }];
+  let options = [
+    Option<"mode", "mode", "std::string", "\"drop\"",
+           "drop, or keep: every operation of the file stays">
+  ];
+  let statistics = [
+    Statistic<"numDropped", "dropped", "Number of straight-through residues dropped">
+  ];
+}
+
+def ConvertOnnxToHwgq : Pass<"convert-onnx-to-hwgq", "::mlir::func::FuncOp"> {
+  let summary = "write ONNX operators in the ops of the hwgq phase";
+  let description = [{
+    Takes `"onnx.X"` ops in their normal form. Element-wise operators become
+    arith and math ops on whole tensors with every operand broadcast
+    explicitly, in the graph's order; convolutions, products and pools become
+    `hwgq` ops on channels-last images between transposes; reductions and
+    selections become `linalg.generic`; exp, log and their family become fixed
+    polynomials; quantisers become the float32 arithmetic that defines them.
+    Integer types lose their signs and 2- and 4-bit ones are held in i8; an
+    argument or result whose ONNX type differs keeps it as `hwgq.type`.
+
+    Bodies of `linalg.generic` hold arith and math ops, `linalg.index`, and,
+    for indices read while running, `tensor.extract`.
+
+    ```mlir
+    %y = "onnx.Conv"(%x, %w, %none) {...} : (tensor<?x3x8x8xf32>, tensor<4x3x3x3xf32>, none) -> tensor<?x4x8x8xf32>
+    ==>
+    %0 = linalg.transpose ins(%x : ...) outs(...) permutation = [0, 2, 3, 1]
+    %1 = hwgq.conv2d %0, %ohwi {...} : tensor<?x8x8x3xf32>, tensor<4x3x3x3xf32> -> tensor<?x8x8x4xf32>
+    %y = linalg.transpose ins(%1 : ...) outs(...) permutation = [0, 3, 1, 2]
+    ```
+  }];
+  let dependentDialects = ["::hwgq::HWGQDialect", "::mlir::arith::ArithDialect",
+                           "::mlir::linalg::LinalgDialect",
+                           "::mlir::math::MathDialect",
+                           "::mlir::tensor::TensorDialect"];
+}
+
+//===----------------------------------------------------------------------===//
 // Recognition: floats -> codes
 //===----------------------------------------------------------------------===//
 

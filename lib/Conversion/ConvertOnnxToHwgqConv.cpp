@@ -45,7 +45,7 @@ FailureOr<SpatialWindow> conversion::readWindow(Node &n,
   return w;
 }
 
-Value conversion::genericConv(Builder &b, Value x, Value w,
+Value conversion::genericConv(TensorBuilder &b, Value x, Value w,
                               const SpatialWindow &window, int64_t groups) {
   // Loops: n, spatial..., g, k in group, kernel..., c.
   unsigned s = window.kernel.size();
@@ -105,7 +105,7 @@ Value conversion::genericConv(Builder &b, Value x, Value w,
   return b.reshape(y, shape);
 }
 
-Value conversion::contract(Builder &b, Value x, Value w, SpatialWindow window,
+Value conversion::contract(TensorBuilder &b, Value x, Value w, SpatialWindow window,
                            int64_t groups) {
   unsigned spatial = window.kernel.size();
   if (spatial == 3) {
@@ -212,7 +212,7 @@ static LogicalResult lowerConv(Node &n) {
 
 /// Puts `stride - 1` zeros between the elements of each spatial dimension of a
 /// channels-last tensor.
-static Value spreadApart(Builder &b, Value x, ArrayRef<int64_t> strides) {
+static Value spreadApart(TensorBuilder &b, Value x, ArrayRef<int64_t> strides) {
   for (unsigned i = 0; i < strides.size(); ++i) {
     int64_t stride = strides[i];
     if (stride == 1)

@@ -203,6 +203,16 @@ template <Unary fn> LogicalResult lowerUnary(Node &n) {
   return n.setReal(fn(n, n.real(0)));
 }
 
+/// A function of MathExpansion.
+template <Value (*fn)(TensorBuilder &, Value)>
+LogicalResult lowerMath(Node &n) {
+  if (!isFloat(n.type(0).getElementType()))
+    return n.error() << "is supported on floats, not on "
+                     << n.type(0).getElementType(),
+           failure();
+  return n.setReal(fn(n, n.real(0)));
+}
+
 /// Float function; integers take `whole`.
 template <Unary fn, Unary whole> LogicalResult lowerUnaryAny(Node &n) {
   if (isFloat(n.type(0).getElementType()))
@@ -233,7 +243,7 @@ Value absInt(Node &n, Value x) {
 }
 
 Value signInt(Node &n, Value x) {
-  Value zero = n.splat(x, 0), unit = n.splat(x, 1);
+  Value unit = n.splat(x, 1);
   if (isUnsignedType(n.type(0).getElementType()))
     return n.make<arith::MinUIOp>(x, unit);
   return n.make<arith::MaxSIOp>(n.make<arith::MinSIOp>(x, unit),
@@ -502,12 +512,12 @@ void conversion::addElementwiseLowerings(LoweringTable &table) {
   table["Sqrt"] = lowerUnary<one<math::SqrtOp>>;
   table["Reciprocal"] = lowerUnary<reciprocal>;
   table["Softsign"] = lowerUnary<softsign>;
-  table["Exp"] = lowerUnary<expandExp>;
-  table["Log"] = lowerUnary<expandLog>;
-  table["Tanh"] = lowerUnary<expandTanh>;
-  table["Erf"] = lowerUnary<expandErf>;
-  table["Sigmoid"] = lowerUnary<expandSigmoid>;
-  table["Softplus"] = lowerUnary<expandSoftplus>;
+  table["Exp"] = lowerMath<expandExp>;
+  table["Log"] = lowerMath<expandLog>;
+  table["Tanh"] = lowerMath<expandTanh>;
+  table["Erf"] = lowerMath<expandErf>;
+  table["Sigmoid"] = lowerMath<expandSigmoid>;
+  table["Softplus"] = lowerMath<expandSoftplus>;
   table["Mish"] = lowerUnary<expandMish>;
   table["Gelu"] = lowerGelu;
   table["LeakyRelu"] = lowerLeakyRelu;

@@ -29,7 +29,7 @@ static Value safeIndex(OpBuilder &b, Location loc, Value index, Value size) {
 
 /// y[a..., i..., z...] = x[a..., indices[i...], z...] with the indices read
 /// while running.
-static Value gather(Builder &b, Value x, Value indices, int64_t axis) {
+static Value gather(TensorBuilder &b, Value x, Value indices, int64_t axis) {
   int64_t rank = typeOf(x).getRank(), inner = typeOf(indices).getRank();
   int64_t loops = rank - 1 + inner;
   MLIRContext *context = b.b.getContext();
@@ -64,7 +64,7 @@ static Value gather(Builder &b, Value x, Value indices, int64_t axis) {
       ->getResult(0);
 }
 
-Value conversion::takeAlong(Builder &b, Value v, int64_t dim,
+Value conversion::takeAlong(TensorBuilder &b, Value v, int64_t dim,
                             ArrayRef<int64_t> indices) {
   // Runs of consecutive indices are slices.
   SmallVector<std::pair<int64_t, int64_t>> runs;

@@ -80,7 +80,7 @@ Value inputCodes(Node &n, Coded c, int64_t zero) {
                             n.b.getDenseI32ArrayAttr(values), offset);
   Value x = n.real(c.value);
   x = n.make<arith::SubFOp>(x, n.splat(x, double(zero)));
-  return n.make<QuantizeOp>(Builder::withElement(x, code), x, step);
+  return n.make<QuantizeOp>(TensorBuilder::withElement(x, code), x, step);
 }
 
 /// Constant numbers (weights minus zero points) as codes of `shape`, or null
@@ -244,7 +244,7 @@ LogicalResult requantise(Node &n, Value acc, ArrayRef<unsigned> scales,
   Type to = n.resultType().getElementType();
   if (!isa<IntegerType>(to) || to.getIntOrFloatBitWidth() > 8)
     return n.error() << "to " << to << " is not supported", failure();
-  auto f32 = Builder::withElement(acc, n.b.getF32Type());
+  auto f32 = TensorBuilder::withElement(acc, n.b.getF32Type());
   Value y = n.make<arith::SIToFPOp>(f32, acc);
   auto xs = n.floats(scales[0]), ws = n.floats(scales[1]), ys = n.floats(scales[2]);
   Value scale;

@@ -20,7 +20,7 @@ static LogicalResult checkElement(Node &n) {
 
 /// y[..., m, n] = chain over k of a[..., m, k] * w[..., k, n], with equal or
 /// absent leading dimensions.
-static Value batchedProduct(Builder &b, Value x, Value w) {
+static Value batchedProduct(TensorBuilder &b, Value x, Value w) {
   RankedTensorType xType = typeOf(x), wType = typeOf(w);
   int64_t batch = xType.getRank() - 2;
   MLIRContext *context = b.b.getContext();
@@ -62,7 +62,7 @@ static Value batchedProduct(Builder &b, Value x, Value w) {
 }
 
 /// ONNX MatMul: numpy semantics on values of rank >= 1.
-Value conversion::matmul(Builder &b, Value x, Value w, ArrayRef<int64_t> shape) {
+Value conversion::matmul(TensorBuilder &b, Value x, Value w, ArrayRef<int64_t> shape) {
   // Vectors become matrices; `shape` drops the added dimension again.
   if (typeOf(x).getRank() == 1)
     x = b.reshape(x, {1, typeOf(x).getDimSize(0)});

@@ -46,7 +46,7 @@ static FailureOr<Pool> readPool(Node &n) {
 }
 
 /// Runs `body` on an image: one spatial dimension becomes height 1.
-static Value onImage(Builder &b, Value x, Pool pool,
+static Value onImage(TensorBuilder &b, Value x, Pool pool,
                      llvm::function_ref<Value(Value, const Pool &)> body) {
   if (pool.output.size() != 1)
     return body(x, pool);
@@ -65,7 +65,7 @@ static Value onImage(Builder &b, Value x, Pool pool,
 
 /// Folds `body(acc, element)` from `init` over windows of a channels-last
 /// tensor of any spatial rank, whose border is filled with `init`.
-static Value windowReduce(Builder &b, Value x, const Pool &pool, double init,
+static Value windowReduce(TensorBuilder &b, Value x, const Pool &pool, double init,
                           llvm::function_ref<Value(OpBuilder &, Location, Value,
                                                    Value)> body) {
   const SpatialWindow &w = pool.window;
@@ -129,7 +129,7 @@ static RankedTensorType imageResult(Value x, const Pool &pool) {
 }
 
 /// Maximum over windows of a channels-last f32 or i32 tensor.
-static Value maxPool(Builder &b, Value x, const Pool &pool) {
+static Value maxPool(TensorBuilder &b, Value x, const Pool &pool) {
   return onImage(b, x, pool, [&](Value v, const Pool &p) -> Value {
     if (p.output.size() == 3)
       return windowReduce(b, v, p, -std::numeric_limits<double>::infinity(),
@@ -179,7 +179,7 @@ static int64_t countTaps(const Pool &pool, unsigned dim, int64_t at,
   return count;
 }
 
-static Value volumeAverage(Builder &b, Value x, const Pool &pool,
+static Value volumeAverage(TensorBuilder &b, Value x, const Pool &pool,
                            bool includePad) {
   RankedTensorType type = typeOf(x);
   Value sum = windowReduce(b, x, pool, 0,
@@ -219,7 +219,7 @@ static LogicalResult lowerAveragePool(Node &n) {
   return n.setReal(n.toChannelsFirst(y));
 }
 
-Value conversion::averagePool(Builder &b, Value x, const SpatialWindow &w,
+Value conversion::averagePool(TensorBuilder &b, Value x, const SpatialWindow &w,
                               ArrayRef<int64_t> output, bool includePad) {
   Pool pool{w, llvm::to_vector(output)};
   return b.make<AvgPoolOp>(

@@ -17,22 +17,22 @@ static RankedTensorType typeOf(Value v) {
 
 namespace {
 
-Value addF(Builder &b, Value x, Value y) { return b.make<arith::AddFOp>(x, y); }
-Value subF(Builder &b, Value x, Value y) { return b.make<arith::SubFOp>(x, y); }
-Value mulF(Builder &b, Value x, Value y) { return b.make<arith::MulFOp>(x, y); }
-Value divF(Builder &b, Value x, Value y) { return b.make<arith::DivFOp>(x, y); }
+Value addF(TensorBuilder &b, Value x, Value y) { return b.make<arith::AddFOp>(x, y); }
+Value subF(TensorBuilder &b, Value x, Value y) { return b.make<arith::SubFOp>(x, y); }
+Value mulF(TensorBuilder &b, Value x, Value y) { return b.make<arith::MulFOp>(x, y); }
+Value divF(TensorBuilder &b, Value x, Value y) { return b.make<arith::DivFOp>(x, y); }
 
-Value clamp(Builder &b, Value x, double low, double high) {
+Value clamp(TensorBuilder &b, Value x, double low, double high) {
   x = b.make<arith::MaximumFOp>(x, b.splat(x, low));
   return b.make<arith::MinimumFOp>(x, b.splat(x, high));
 }
 
-Value floorF(Builder &b, Value x) { return b.make<math::FloorOp>(x); }
-Value ceilF(Builder &b, Value x) { return b.make<math::CeilOp>(x); }
+Value floorF(TensorBuilder &b, Value x) { return b.make<math::FloorOp>(x); }
+Value ceilF(TensorBuilder &b, Value x) { return b.make<math::CeilOp>(x); }
 
 /// QONNX's rounding modes; HALF_UP rounds halves away from zero and HALF_DOWN
 /// toward it, UP is away from zero and DOWN toward it.
-Value roundAs(Builder &b, Value x, StringRef mode) {
+Value roundAs(TensorBuilder &b, Value x, StringRef mode) {
   if (mode == "CEIL")
     return ceilF(b, x);
   if (mode == "FLOOR")

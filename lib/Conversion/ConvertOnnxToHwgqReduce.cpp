@@ -175,12 +175,12 @@ Value before(OpBuilder &b, Type onnx, bool largest, Value a, Value e,
   return either(wins, both(either(equal, both(aNaN, eNaN)), tie));
 }
 
-AffineMap identity(Builder &b, int64_t rank) {
+AffineMap identity(TensorBuilder &b, int64_t rank) {
   return b.b.getMultiDimIdentityMap(rank);
 }
 
 /// The position of each element along `axis` in the order of `before`, i64.
-Value positions(Builder &b, Value x, int64_t axis, Type onnx, bool largest) {
+Value positions(TensorBuilder &b, Value x, int64_t axis, Type onnx, bool largest) {
   int64_t rank = typeOf(x).getRank();
   MLIRContext *context = b.b.getContext();
   SmallVector<AffineExpr> own, other;
@@ -213,7 +213,7 @@ Value positions(Builder &b, Value x, int64_t axis, Type onnx, bool largest) {
 
 /// Element p along `axis` of the result: the one (or its index) whose position
 /// is p, for p below k.
-Value pick(Builder &b, Value x, Value position, int64_t axis, int64_t k,
+Value pick(TensorBuilder &b, Value x, Value position, int64_t axis, int64_t k,
            bool index) {
   int64_t rank = typeOf(x).getRank();
   MLIRContext *context = b.b.getContext();
@@ -292,7 +292,7 @@ template <bool largest> LogicalResult lowerArg(Node &n) {
 
 } // namespace
 
-Value conversion::argExtreme(Builder &b, Value x, int64_t axis, bool largest,
+Value conversion::argExtreme(TensorBuilder &b, Value x, int64_t axis, bool largest,
                              bool last) {
   int64_t rank = typeOf(x).getRank(), size = typeOf(x).getDimSize(axis);
   MLIRContext *context = b.b.getContext();

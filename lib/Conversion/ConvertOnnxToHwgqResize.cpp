@@ -148,7 +148,7 @@ FailureOr<SmallVector<AxisPlan>> readPlan(Node &n) {
 }
 
 /// v[i / times] along `dim`, as copies side by side.
-Value repeatEach(Builder &b, Value v, int64_t dim, int64_t times) {
+Value repeatEach(TensorBuilder &b, Value v, int64_t dim, int64_t times) {
   SmallVector<int64_t> shape(typeOf(v).getShape()), wide = shape;
   wide.insert(wide.begin() + dim + 1, 1);
   SmallVector<Value> copies(times, b.reshape(v, wide));
@@ -156,7 +156,7 @@ Value repeatEach(Builder &b, Value v, int64_t dim, int64_t times) {
   return b.reshape(b.concat(copies, dim + 1), shape);
 }
 
-Value takeTap(Builder &b, Value v, int64_t dim, ArrayRef<int64_t> indices) {
+Value takeTap(TensorBuilder &b, Value v, int64_t dim, ArrayRef<int64_t> indices) {
   int64_t in = typeOf(v).getDimSize(dim), out = indices.size();
   constexpr int64_t kCopies = 16;
   if (out % in == 0 && out / in <= kCopies) {
@@ -170,7 +170,7 @@ Value takeTap(Builder &b, Value v, int64_t dim, ArrayRef<int64_t> indices) {
   return takeAlong(b, v, dim, indices);
 }
 
-Value resizeAxis(Builder &b, Value v, const AxisPlan &p, int64_t dim) {
+Value resizeAxis(TensorBuilder &b, Value v, const AxisPlan &p, int64_t dim) {
   if (p.weights.empty())
     return takeTap(b, v, dim, p.indices[0]);
   Value sum;

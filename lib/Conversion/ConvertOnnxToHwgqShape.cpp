@@ -40,7 +40,9 @@ static LogicalResult lowerTranspose(Node &n) {
   int64_t rank = n.type(0).getRank();
   if (perm.empty())
     perm = llvm::to_vector(llvm::reverse(llvm::seq<int64_t>(0, rank)));
-  if (!isPermutationVector(perm) || int64_t(perm.size()) != rank)
+  SmallVector<int64_t> sorted = perm;
+  llvm::sort(sorted);
+  if (!llvm::equal(sorted, llvm::seq<int64_t>(0, rank)))
     return n.error() << "needs a permutation of " << rank << " dimensions",
            failure();
   return setMoved(n, n.transpose(moved(n, 0), perm), n.isShadow(0));
@@ -85,7 +87,7 @@ static LogicalResult lowerSplit(Node &n) {
 }
 
 /// v[last - i * step] along `dim`, for a negative ONNX step.
-static Value reversed(Builder &b, Value v, int64_t dim, int64_t start,
+static Value reversed(TensorBuilder &b, Value v, int64_t dim, int64_t start,
                       int64_t step, int64_t size) {
   int64_t rank = typeOf(v).getRank();
   MLIRContext *context = b.b.getContext();
@@ -320,10 +322,8 @@ std::optional<OpFoldResult> conversion::batchSize(Node &n) {
   Block *entry = n.op->getBlock();
   for (BlockArgument arg : entry->getArguments()) {
     auto type = dyn_cast<RankedTensorType>(arg.getType());
-    if (type && type.getRank() && type.isDynamicDim(0)) {
-      Value v = n.table.lookup(arg).value;
-      return OpFoldResult(n.make<tensor::DimOp>(v, 0));
-    }
+    if (type && type.getRank() && type.isDynamicDim(0))
+      return OpFoldResult(n.make<tensor::DimOp>(arg, 0));
   }
   return std::nullopt;
 }

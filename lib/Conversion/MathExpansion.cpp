@@ -10,7 +10,7 @@ namespace {
 
 /// f64 arithmetic on tensors of one shape.
 struct Wide {
-  Wide(Builder &b, Value like) : b(b), like(like) {}
+  Wide(TensorBuilder &b, Value like) : b(b), like(like) {}
 
   Value c(double v) { return b.splat(like, b.b.getF64Type(), v); }
   Value add(Value x, Value y) { return b.make<arith::AddFOp>(x, y); }
@@ -31,8 +31,8 @@ struct Wide {
 
   /// 2^n of whole f64 values within the exponents of normal numbers.
   Value power2(Value n) {
-    auto i32 = Builder::withElement(n, b.b.getI32Type());
-    auto i64 = Builder::withElement(n, b.b.getI64Type());
+    auto i32 = TensorBuilder::withElement(n, b.b.getI32Type());
+    auto i64 = TensorBuilder::withElement(n, b.b.getI64Type());
     Value k = b.make<arith::FPToSIOp>(i32, n);
     k = b.make<arith::ExtSIOp>(i64, k);
     k = b.make<arith::AddIOp>(k, b.splat(k, 1023));
@@ -43,7 +43,7 @@ struct Wide {
   Value exp(Value x);
   Value log(Value x);
 
-  Builder &b;
+  TensorBuilder &b;
   Value like;
 };
 
@@ -70,8 +70,8 @@ Value Wide::exp(Value x) {
 /// log(m 2^e) = e ln 2 + 2 (s + s^3/3 + s^5/5 + ...), s = (m - 1) / (m + 1),
 /// m in [sqrt(1/2), sqrt(2)], so s^2 < 0.0295 and 11 terms suffice.
 Value Wide::log(Value x) {
-  auto i64 = Builder::withElement(x, b.b.getI64Type());
-  auto i32 = Builder::withElement(x, b.b.getI32Type());
+  auto i64 = TensorBuilder::withElement(x, b.b.getI64Type());
+  auto i32 = TensorBuilder::withElement(x, b.b.getI32Type());
   // Denormals are brought into the normal range.
   Value tiny = is(CmpFPredicate::OLT, x, 0x1p-1022);
   Value y = select(tiny, mul(x, c(0x1p54)), x);
@@ -100,7 +100,7 @@ Value Wide::log(Value x) {
 }
 
 /// Applies an f64 function to f32 or f64 values.
-Value inWide(Builder &b, Value x, llvm::function_ref<Value(Wide &, Value)> fn) {
+Value inWide(TensorBuilder &b, Value x, llvm::function_ref<Value(Wide &, Value)> fn) {
   Type element = getElementTypeOrSelf(x), wide = b.b.getF64Type();
   Value y = b.cast(x, element, wide);
   Wide w(b, y);
@@ -109,11 +109,11 @@ Value inWide(Builder &b, Value x, llvm::function_ref<Value(Wide &, Value)> fn) {
 
 } // namespace
 
-Value conversion::expandExp(Builder &b, Value x) {
+Value conversion::expandExp(TensorBuilder &b, Value x) {
   return inWide(b, x, [](Wide &w, Value v) { return w.exp(v); });
 }
 
-Value conversion::expandExpm1(Builder &b, Value x) {
+Value conversion::expandExpm1(TensorBuilder &b, Value x) {
   return inWide(b, x, [](Wide &w, Value v) {
     // x + x^2/2 where the difference would cancel.
     Value small = w.is(CmpFPredicate::OLT, w.abs(v), 0x1p-16);
@@ -122,11 +122,11 @@ Value conversion::expandExpm1(Builder &b, Value x) {
   });
 }
 
-Value conversion::expandLog(Builder &b, Value x) {
+Value conversion::expandLog(TensorBuilder &b, Value x) {
   return inWide(b, x, [](Wide &w, Value v) { return w.log(v); });
 }
 
-Value conversion::expandPow(Builder &b, Value x, Value y) {
+Value conversion::expandPow(TensorBuilder &b, Value x, Value y) {
   Type wide = b.b.getF64Type();
   Value p = b.cast(y, getElementTypeOrSelf(y), wide);
   return inWide(b, x, [&](Wide &w, Value v) {
@@ -155,7 +155,7 @@ Value conversion::expandPow(Builder &b, Value x, Value y) {
   });
 }
 
-Value conversion::expandTanh(Builder &b, Value x) {
+Value conversion::expandTanh(TensorBuilder &b, Value x) {
   return inWide(b, x, [](Wide &w, Value v) {
     // x - x^3/3 near zero; (e - 1) / (e + 1), e = exp(2x), elsewhere.
     Value e = w.exp(w.b.make<arith::MinimumFOp>(w.add(v, v), w.c(100)));
@@ -166,7 +166,7 @@ Value conversion::expandTanh(Builder &b, Value x) {
   });
 }
 
-Value conversion::expandErf(Builder &b, Value x) {
+Value conversion::expandErf(TensorBuilder &b, Value x) {
   // Below 1 the Taylor series: 2/sqrt(pi) sum (-1)^n x^(2n+1) / (n! (2n+1)).
   // From 1 to 4 erf = 1 - exp(-g), g = -log(erfc(t)) as the Chebyshev
   // interpolant of degree 10 in u = (t - 2.5) / 1.5, within 2e-9; above 4 the
@@ -192,14 +192,14 @@ Value conversion::expandErf(Builder &b, Value x) {
   });
 }
 
-Value conversion::expandSigmoid(Builder &b, Value x) {
+Value conversion::expandSigmoid(TensorBuilder &b, Value x) {
   return inWide(b, x, [](Wide &w, Value v) {
     Value e = w.exp(w.b.make<arith::NegFOp>(v));
     return w.div(w.c(1), w.add(w.c(1), e));
   });
 }
 
-Value conversion::expandSoftplus(Builder &b, Value x) {
+Value conversion::expandSoftplus(TensorBuilder &b, Value x) {
   return inWide(b, x, [](Wide &w, Value v) {
     // Below -17 the sum with 1 would lose exp(x); log(1 + e) is e - e^2/2.
     Value e = w.exp(w.b.make<arith::MinimumFOp>(v, w.c(40)));

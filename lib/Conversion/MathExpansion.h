@@ -11,19 +11,19 @@ namespace hwgq::conversion {
 // everywhere. All are computed in f64 and rounded once; for f32 the f64 error
 // is below 2^-28 relative, so results are within 0.51 ulp of the true value.
 
-Value expandExp(Builder &b, Value x);
+Value expandExp(TensorBuilder &b, Value x);
 /// exp(x) - 1
-Value expandExpm1(Builder &b, Value x);
+Value expandExpm1(TensorBuilder &b, Value x);
 /// NaN below zero, -inf at both zeros.
-Value expandLog(Builder &b, Value x);
+Value expandLog(TensorBuilder &b, Value x);
 /// x to the power y as C's pow defines its special cases.
-Value expandPow(Builder &b, Value x, Value y);
-Value expandTanh(Builder &b, Value x);
-Value expandErf(Builder &b, Value x);
+Value expandPow(TensorBuilder &b, Value x, Value y);
+Value expandTanh(TensorBuilder &b, Value x);
+Value expandErf(TensorBuilder &b, Value x);
 /// 1 / (1 + exp(-x))
-Value expandSigmoid(Builder &b, Value x);
+Value expandSigmoid(TensorBuilder &b, Value x);
 /// log(1 + exp(x))
-Value expandSoftplus(Builder &b, Value x);
+Value expandSoftplus(TensorBuilder &b, Value x);
 
 } // namespace hwgq::conversion
 

@@ -5,16 +5,6 @@ using namespace mlir;
 using namespace hwgq;
 using namespace hwgq::conversion;
 
-Type conversion::convertElementType(Type type) {
-  if (auto integer = dyn_cast<IntegerType>(type)) {
-    unsigned width = integer.getWidth();
-    if (width > 1 && width < 8)
-      width = 8;
-    return IntegerType::get(type.getContext(), width);
-  }
-  return type;
-}
-
 RankedTensorType conversion::convertType(Type type) {
   auto tensor = dyn_cast<RankedTensorType>(type);
   if (!tensor)
@@ -148,7 +138,7 @@ Value Node::lowered(Value onnx) {
   Lowered &entry = table[onnx];
   if (entry.value)
     return entry.value;
-  auto type = cast<RankedTensorType>(onnx.getType());
+  auto type = mlir::cast<RankedTensorType>(onnx.getType());
   if (entry.real)
     return entry.value = cast(entry.real, b.getF32Type(), type.getElementType());
   // Constants are made where they are first used; those that are only read
@@ -173,7 +163,7 @@ Value Node::real(unsigned i) {
   if (isa<IntegerType>(element) && element.getIntOrFloatBitWidth() <= 16)
     if (auto values = floats(i)) {
       SmallVector<float> reals(values->begin(), values->end());
-      return Builder::constant(type(i).getShape(), reals);
+      return TensorBuilder::constant(type(i).getShape(), reals);
     }
   Value v = in(i);
   if (element.isF32() || element.isF64())

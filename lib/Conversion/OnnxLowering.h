@@ -9,6 +9,7 @@
 #define HWGQ_LIB_CONVERSION_ONNXLOWERING_H
 
 #include "hwgq/Dialect/HWGQ.h"
+#include "hwgq/Dialect/TensorBuilder.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
@@ -32,10 +33,6 @@ using mlir::Type;
 using mlir::Value;
 using mlir::ValueRange;
 
-/// The hwgq-phase element type of an ONNX element type: signless, and at least
-/// 8 bits wide but for i1 (2- and 4-bit integers are held in i8).
-Type convertElementType(Type type);
-
 /// The hwgq-phase type of an ONNX tensor.
 RankedTensorType convertType(Type type);
 
@@ -50,88 +47,11 @@ struct Lowered {
 /// The values made so far.
 using ValueTable = llvm::DenseMap<Value, Lowered>;
 
-/// Element-wise building of tensor arithmetic at one location.
-class Builder {
-public:
-  Builder(OpBuilder &b, Location loc) : b(b), loc(loc) {}
-
-  /// Sizes of a tensor; `tensor.dim` where they are dynamic.
-  SmallVector<OpFoldResult> sizes(Value v);
-  /// An uninitialised tensor.
-  Value empty(ArrayRef<OpFoldResult> sizes, Type element);
-  /// A tensor filled with one scalar attribute.
-  Value filled(ArrayRef<OpFoldResult> sizes, mlir::TypedAttr scalar);
-  /// A rank-0 constant of a float or integer element type.
-  Value scalar(Type element, double value);
-  /// A constant broadcast to the shape of `like`.
-  Value splat(Value like, double value);
-  /// As above with another element type.
-  Value splat(Value like, Type element, double value);
-  /// A tensor constant of float32.
-  Value constant(ArrayRef<int64_t> shape, ArrayRef<float> values);
-  /// A tensor constant of i64.
-  Value constant(ArrayRef<int64_t> shape, ArrayRef<int64_t> values);
-  /// A per-index constant along dimension `dim` of `like`, or a splat where
-  /// there is one value.
-  Value alongDim(Value like, ArrayRef<float> values, unsigned dim);
-
-  /// Numpy broadcast of `v` to `sizes`: a rank-reduced value under one
-  /// `linalg.broadcast`; constants lose all their unit dimensions.
-  Value broadcastTo(Value v, ArrayRef<OpFoldResult> sizes);
-  Value broadcastLike(Value v, Value like) { return broadcastTo(v, sizes(like)); }
-  /// Inserts `dims` (positions in the result) of the sizes given by `sizes`.
-  Value broadcastDims(Value v, ArrayRef<OpFoldResult> sizes,
-                      ArrayRef<int64_t> dims);
-
-  Value transpose(Value v, ArrayRef<int64_t> perm);
-  /// Reshape to a static shape with at most one dynamic size.
-  Value reshape(Value v, ArrayRef<int64_t> shape);
-  /// [N, C, spatial...] to [N, spatial..., C] and back.
-  Value toChannelsLast(Value v);
-  Value toChannelsFirst(Value v);
-  /// `v[offset + stride * i]` along `dim` for `size` elements.
-  Value slice(Value v, unsigned dim, int64_t offset, int64_t size,
-              int64_t stride = 1);
-  Value concat(ArrayRef<Value> values, unsigned dim);
-  /// Constant border; negative pads crop.
-  Value pad(Value v, ArrayRef<int64_t> low, ArrayRef<int64_t> high,
-            double value);
-
-  /// Reduction over `axes` (dropped from the result) in row-major order from
-  /// `init`; `body(accumulator, element)`.
-  Value reduce(Value v, ArrayRef<int64_t> axes, mlir::TypedAttr init,
-               llvm::function_ref<Value(OpBuilder &, Value, Value)> body);
-  /// Puts the reduced axes back as size 1.
-  Value keepDims(Value reduced, ArrayRef<int64_t> axes, int64_t rank);
-
-  /// Conversion between element types as ONNX Cast defines it; `from` and
-  /// `to` are ONNX types and carry the signs.
-  Value cast(Value v, Type from, Type to);
-  /// Same shape, other element type.
-  static RankedTensorType withElement(Value v, Type element);
-
-  template <typename OpTy, typename... Args> Value make(Args &&...args) {
-    return OpTy::create(b, loc, std::forward<Args>(args)...);
-  }
-  Value cmpf(mlir::arith::CmpFPredicate p, Value x, Value y) {
-    return make<mlir::arith::CmpFOp>(p, x, y);
-  }
-  Value cmpi(mlir::arith::CmpIPredicate p, Value x, Value y) {
-    return make<mlir::arith::CmpIOp>(p, x, y);
-  }
-  Value select(Value c, Value x, Value y) {
-    return make<mlir::arith::SelectOp>(c, x, y);
-  }
-
-  OpBuilder &b;
-  Location loc;
-};
-
 /// One ONNX node being lowered.
-class Node : public Builder {
+class Node : public TensorBuilder {
 public:
   Node(OpBuilder &b, Operation *op, ValueTable &table)
-      : Builder(b, op->getLoc()), op(op), table(table) {}
+      : TensorBuilder(b, op->getLoc()), op(op), table(table) {}
 
   /// The operator's name without its namespace.
   StringRef name() const {
@@ -183,7 +103,7 @@ public:
   /// An error at the node.
   mlir::InFlightDiagnostic error();
 
-  using Builder::constant;
+  using TensorBuilder::constant;
 
   Operation *op;
   ValueTable &table;
@@ -222,12 +142,12 @@ mlir::FailureOr<SpatialWindow> readWindow(Node &n, ArrayRef<int64_t> input,
 /// acc = chain over (kernel dims, channels) of x * w on channels-last tensors
 /// of any spatial rank; x is padded already, w is [K, kernel..., C/groups].
 /// Floats are fused multiply-adds from +0, integers wrap in i32.
-Value genericConv(Builder &b, Value x, Value w, const SpatialWindow &window,
+Value genericConv(TensorBuilder &b, Value x, Value w, const SpatialWindow &window,
                   int64_t groups);
 
 /// A convolution of a channels-last x of one to three spatial dimensions with
 /// w [K, kernel..., C/groups]: hwgq.conv2d, or genericConv for three.
-Value contract(Builder &b, Value x, Value w, SpatialWindow window,
+Value contract(TensorBuilder &b, Value x, Value w, SpatialWindow window,
                int64_t groups);
 
 /// Whether each window fits and the channels match; `x` is channels-first.
@@ -237,19 +157,19 @@ LogicalResult checkConv(Node &n, RankedTensorType x, const SpatialWindow &w,
 
 /// Numpy's matmul of values of rank >= 1, reshaped to `shape`: hwgq.matmul
 /// where `w` is one float matrix, else one generic chain over k.
-Value matmul(Builder &b, Value x, Value w, ArrayRef<int64_t> shape);
+Value matmul(TensorBuilder &b, Value x, Value w, ArrayRef<int64_t> shape);
 
 /// hwgq.avg_pool of an f32 image [N, H, W, C].
-Value averagePool(Builder &b, Value x, const SpatialWindow &window,
+Value averagePool(TensorBuilder &b, Value x, const SpatialWindow &window,
                   ArrayRef<int64_t> output, bool includePad);
 
 /// The i64 index of the largest (`largest`) or smallest element along `axis`,
 /// which is dropped; the first of equals, or the last (`last`). A NaN counts
 /// as larger and as smaller than every number.
-Value argExtreme(Builder &b, Value x, int64_t axis, bool largest, bool last);
+Value argExtreme(TensorBuilder &b, Value x, int64_t axis, bool largest, bool last);
 
 /// v[indices] along `dim`; the indices are in range.
-Value takeAlong(Builder &b, Value v, int64_t dim, ArrayRef<int64_t> indices);
+Value takeAlong(TensorBuilder &b, Value v, int64_t dim, ArrayRef<int64_t> indices);
 
 /// The dynamic batch, where an argument has one.
 std::optional<OpFoldResult> batchSize(Node &n);

@@ -1,9 +1,12 @@
 //===- TensorBuilder.cpp - tensor arithmetic at one location --------------===//
-#include "OnnxLowering.h"
+#include "hwgq/Dialect/TensorBuilder.h"
+#include "hwgq/Dialect/HWGQ.h"
+#include "mlir/Dialect/Linalg/IR/Linalg.h"
+#include "mlir/Dialect/Math/IR/Math.h"
+#include "mlir/Dialect/Tensor/IR/Tensor.h"
 
 using namespace mlir;
 using namespace hwgq;
-using namespace hwgq::conversion;
 
 static RankedTensorType typeOf(Value v) {
   return cast<RankedTensorType>(v.getType());
@@ -23,23 +26,22 @@ static ElementsAttr retype(ElementsAttr attr, RankedTensorType type) {
   return {};
 }
 
-RankedTensorType Builder::withElement(Value v, Type element) {
+RankedTensorType TensorBuilder::withElement(Value v, Type element) {
   return RankedTensorType::get(typeOf(v).getShape(), element);
 }
 
-SmallVector<OpFoldResult> Builder::sizes(Value v) {
+SmallVector<OpFoldResult> TensorBuilder::sizes(Value v) {
   return tensor::getMixedSizes(b, loc, v);
 }
 
-Value Builder::empty(ArrayRef<OpFoldResult> sizes, Type element) {
+Value TensorBuilder::empty(ArrayRef<OpFoldResult> sizes, Type element) {
   return make<tensor::EmptyOp>(sizes, element);
 }
 
-Value Builder::filled(ArrayRef<OpFoldResult> sizes, TypedAttr scalar) {
+Value TensorBuilder::filled(ArrayRef<OpFoldResult> sizes, TypedAttr scalar) {
   Value c = make<arith::ConstantOp>(scalar);
   Value init = empty(sizes, scalar.getType());
-  return make<linalg::FillOp>(ValueRange(c), ValueRange(init)).getDefiningOp()
-      ->getResult(0);
+  return linalg::FillOp::create(b, loc, c, init).getResult(0);
 }
 
 static TypedAttr scalarAttr(OpBuilder &b, Type element, double value) {
@@ -48,34 +50,34 @@ static TypedAttr scalarAttr(OpBuilder &b, Type element, double value) {
   return b.getIntegerAttr(element, static_cast<int64_t>(value));
 }
 
-Value Builder::scalar(Type element, double value) {
+Value TensorBuilder::scalar(Type element, double value) {
   auto type = RankedTensorType::get({}, element);
   return make<arith::ConstantOp>(
       DenseElementsAttr::get(type, scalarAttr(b, element, value)));
 }
 
-Value Builder::splat(Value like, double value) {
+Value TensorBuilder::splat(Value like, double value) {
   return splat(like, getElementTypeOrSelf(like), value);
 }
 
-Value Builder::splat(Value like, Type element, double value) {
+Value TensorBuilder::splat(Value like, Type element, double value) {
   return broadcastLike(scalar(element, value), like);
 }
 
-Value Builder::constant(ArrayRef<int64_t> shape, ArrayRef<float> values) {
+Value TensorBuilder::constant(ArrayRef<int64_t> shape, ArrayRef<float> values) {
   auto type = RankedTensorType::get(shape, b.getF32Type());
   ArrayRef bytes(reinterpret_cast<const char *>(values.data()),
                  values.size() * sizeof(float));
   return make<arith::ConstantOp>(
-      cast<TypedAttr>(makeElements(type, bytes, "constant")));
+      mlir::cast<TypedAttr>(makeElements(type, bytes, "constant")));
 }
 
-Value Builder::constant(ArrayRef<int64_t> shape, ArrayRef<int64_t> values) {
+Value TensorBuilder::constant(ArrayRef<int64_t> shape, ArrayRef<int64_t> values) {
   auto type = RankedTensorType::get(shape, b.getI64Type());
   return make<arith::ConstantOp>(DenseElementsAttr::get(type, values));
 }
 
-Value Builder::alongDim(Value like, ArrayRef<float> values, unsigned dim) {
+Value TensorBuilder::alongDim(Value like, ArrayRef<float> values, unsigned dim) {
   int64_t rank = typeOf(like).getRank();
   if (llvm::all_of(values, [&](float v) {
         return llvm::bit_cast<uint32_t>(v) == llvm::bit_cast<uint32_t>(values[0]);
@@ -96,7 +98,7 @@ Value Builder::alongDim(Value like, ArrayRef<float> values, unsigned dim) {
 // Broadcast, transpose, reshape
 //===----------------------------------------------------------------------===//
 
-Value Builder::broadcastDims(Value v, ArrayRef<OpFoldResult> sizes,
+Value TensorBuilder::broadcastDims(Value v, ArrayRef<OpFoldResult> sizes,
                              ArrayRef<int64_t> dims) {
   if (dims.empty())
     return v;
@@ -104,7 +106,7 @@ Value Builder::broadcastDims(Value v, ArrayRef<OpFoldResult> sizes,
   return linalg::BroadcastOp::create(b, loc, v, init, dims)->getResult(0);
 }
 
-Value Builder::broadcastTo(Value v, ArrayRef<OpFoldResult> sizes) {
+Value TensorBuilder::broadcastTo(Value v, ArrayRef<OpFoldResult> sizes) {
   RankedTensorType type = typeOf(v);
   int64_t lead = int64_t(sizes.size()) - type.getRank();
   ElementsAttr attr = constantOf(v);
@@ -158,7 +160,7 @@ static SmallVector<char> permuteBytes(ArrayRef<char> bytes,
   return out;
 }
 
-Value Builder::transpose(Value v, ArrayRef<int64_t> perm) {
+Value TensorBuilder::transpose(Value v, ArrayRef<int64_t> perm) {
   if (llvm::equal(perm, llvm::seq<int64_t>(0, perm.size())))
     return v;
   RankedTensorType type = typeOf(v);
@@ -170,6 +172,9 @@ Value Builder::transpose(Value v, ArrayRef<int64_t> perm) {
   }
   if (ElementsAttr attr = constantOf(v)) {
     SmallVector<char> storage;
+    auto dense = dyn_cast<DenseElementsAttr>(attr);
+    if (dense && dense.isSplat())
+      return reshape(v, shape);
     auto result = RankedTensorType::get(shape, type.getElementType());
     if (!type.getElementType().isInteger(1))
       if (auto bytes = getElementBytes(attr, storage)) {
@@ -177,7 +182,7 @@ Value Builder::transpose(Value v, ArrayRef<int64_t> perm) {
             permuteBytes(*bytes, type.getShape(), perm,
                          type.getElementTypeBitWidth() / 8);
         return make<arith::ConstantOp>(
-            cast<TypedAttr>(makeElements(result, moved, "transposed")));
+            mlir::cast<TypedAttr>(makeElements(result, moved, "transposed")));
       }
   }
   Value init = empty(to, type.getElementType());
@@ -227,7 +232,7 @@ static void matchGroups(ArrayRef<int64_t> from, ArrayRef<int64_t> to,
   std::reverse(toGroups.begin(), toGroups.end());
 }
 
-Value Builder::reshape(Value v, ArrayRef<int64_t> shape) {
+Value TensorBuilder::reshape(Value v, ArrayRef<int64_t> shape) {
   RankedTensorType type = typeOf(v);
   if (type.getShape() == shape)
     return v;
@@ -235,7 +240,7 @@ Value Builder::reshape(Value v, ArrayRef<int64_t> shape) {
   auto result = RankedTensorType::get(shape, element);
   if (ElementsAttr attr = constantOf(v))
     if (ElementsAttr same = retype(attr, result))
-      return make<arith::ConstantOp>(cast<TypedAttr>(same));
+      return make<arith::ConstantOp>(mlir::cast<TypedAttr>(same));
   if (llvm::is_contained(shape, 0)) {
     SmallVector<OpFoldResult> sizes;
     for (int64_t s : shape)
@@ -271,7 +276,7 @@ Value Builder::reshape(Value v, ArrayRef<int64_t> shape) {
   return v;
 }
 
-Value Builder::toChannelsLast(Value v) {
+Value TensorBuilder::toChannelsLast(Value v) {
   int64_t rank = typeOf(v).getRank();
   SmallVector<int64_t> perm = {0};
   for (int64_t d = 2; d < rank; ++d)
@@ -280,7 +285,7 @@ Value Builder::toChannelsLast(Value v) {
   return transpose(v, perm);
 }
 
-Value Builder::toChannelsFirst(Value v) {
+Value TensorBuilder::toChannelsFirst(Value v) {
   int64_t rank = typeOf(v).getRank();
   SmallVector<int64_t> perm = {0, rank - 1};
   for (int64_t d = 1; d < rank - 1; ++d)
@@ -292,7 +297,7 @@ Value Builder::toChannelsFirst(Value v) {
 // Slices, borders, reductions
 //===----------------------------------------------------------------------===//
 
-Value Builder::slice(Value v, unsigned dim, int64_t offset, int64_t size,
+Value TensorBuilder::slice(Value v, unsigned dim, int64_t offset, int64_t size,
                      int64_t stride) {
   RankedTensorType type = typeOf(v);
   if (offset == 0 && stride == 1 && size == type.getDimSize(dim))
@@ -306,13 +311,13 @@ Value Builder::slice(Value v, unsigned dim, int64_t offset, int64_t size,
   return make<tensor::ExtractSliceOp>(v, offsets, lengths, strides);
 }
 
-Value Builder::concat(ArrayRef<Value> values, unsigned dim) {
+Value TensorBuilder::concat(ArrayRef<Value> values, unsigned dim) {
   if (values.size() == 1)
     return values[0];
   return make<tensor::ConcatOp>(dim, values);
 }
 
-Value Builder::pad(Value v, ArrayRef<int64_t> low, ArrayRef<int64_t> high,
+Value TensorBuilder::pad(Value v, ArrayRef<int64_t> low, ArrayRef<int64_t> high,
                    double value) {
   SmallVector<int64_t> lo(low), hi(high);
   RankedTensorType type = typeOf(v);
@@ -356,7 +361,7 @@ Value Builder::pad(Value v, ArrayRef<int64_t> low, ArrayRef<int64_t> high,
   return v;
 }
 
-Value Builder::reduce(Value v, ArrayRef<int64_t> axes, TypedAttr init,
+Value TensorBuilder::reduce(Value v, ArrayRef<int64_t> axes, TypedAttr init,
                       llvm::function_ref<Value(OpBuilder &, Value, Value)> body) {
   int64_t rank = typeOf(v).getRank();
   SmallVector<OpFoldResult> from = sizes(v), to;
@@ -384,7 +389,7 @@ Value Builder::reduce(Value v, ArrayRef<int64_t> axes, TypedAttr init,
       ->getResult(0);
 }
 
-Value Builder::keepDims(Value reduced, ArrayRef<int64_t> axes, int64_t rank) {
+Value TensorBuilder::keepDims(Value reduced, ArrayRef<int64_t> axes, int64_t rank) {
   SmallVector<int64_t> shape;
   unsigned next = 0;
   for (int64_t d = 0; d < rank; ++d)
@@ -398,12 +403,22 @@ Value Builder::keepDims(Value reduced, ArrayRef<int64_t> axes, int64_t rank) {
 // Cast
 //===----------------------------------------------------------------------===//
 
+Type hwgq::convertElementType(Type type) {
+  if (auto integer = dyn_cast<IntegerType>(type)) {
+    unsigned width = integer.getWidth();
+    if (width > 1 && width < 8)
+      width = 8;
+    return IntegerType::get(type.getContext(), width);
+  }
+  return type;
+}
+
 static bool isUnsigned(Type type) {
   return type.isUnsignedInteger() || type.isInteger(1);
 }
 
 /// Keeps the low bits of a 2- or 4-bit integer held in i8.
-static Value narrowTo(Builder &b, Value v, Type to) {
+static Value narrowTo(TensorBuilder &b, Value v, Type to) {
   unsigned width = to.getIntOrFloatBitWidth();
   if (width == 1 || width >= 8)
     return v;
@@ -414,10 +429,10 @@ static Value narrowTo(Builder &b, Value v, Type to) {
   return b.make<arith::ShRSIOp>(up, shift);
 }
 
-static Value resizeInt(Builder &b, Value v, bool fromUnsigned, Type element) {
+static Value resizeInt(TensorBuilder &b, Value v, bool fromUnsigned, Type element) {
   unsigned from = getElementTypeOrSelf(v).getIntOrFloatBitWidth();
   unsigned to = element.getIntOrFloatBitWidth();
-  RankedTensorType type = Builder::withElement(v, element);
+  RankedTensorType type = TensorBuilder::withElement(v, element);
   if (to < from)
     return b.make<arith::TruncIOp>(type, v);
   if (to == from)
@@ -428,7 +443,7 @@ static Value resizeInt(Builder &b, Value v, bool fromUnsigned, Type element) {
 
 /// Truncation toward zero; NaN gives 0 and what the widest intermediate
 /// cannot hold is clamped to it, then the low bits are kept.
-static Value floatToInt(Builder &b, Value v, Type to) {
+static Value floatToInt(TensorBuilder &b, Value v, Type to) {
   Type element = convertElementType(to);
   unsigned width = element.getIntOrFloatBitWidth();
   if (to.getIntOrFloatBitWidth() < 8)
@@ -444,13 +459,13 @@ static Value floatToInt(Builder &b, Value v, Type to) {
              : double(std::nextafterf(float(high), 0.0f));
   v = b.make<arith::MaximumFOp>(v, b.splat(v, low));
   v = b.make<arith::MinimumFOp>(v, b.splat(v, high));
-  auto type = Builder::withElement(v, b.b.getIntegerType(wide ? 64 : 32));
+  auto type = TensorBuilder::withElement(v, b.b.getIntegerType(wide ? 64 : 32));
   Value whole = wideUnsigned ? b.make<arith::FPToUIOp>(type, v)
                              : b.make<arith::FPToSIOp>(type, v);
   return narrowTo(b, resizeInt(b, whole, false, element), to);
 }
 
-Value Builder::cast(Value v, Type from, Type to) {
+Value TensorBuilder::cast(Value v, Type from, Type to) {
   if (from == to)
     return v;
   Type element = convertElementType(to);
