@@ -38,6 +38,36 @@ def HwgqNormalizeOnnx : Pass<"hwgq-normalize-onnx", "::mlir::func::FuncOp"> {
 }
 
 //===----------------------------------------------------------------------===//
+// Constants
+//===----------------------------------------------------------------------===//
+
+def HwgqEvaluateConstants : Pass<"hwgq-evaluate-constants", "::mlir::func::FuncOp"> {
+  let summary = "replace subgraphs of constants by their results";
+  let description = [{
+    Evaluates every op whose operands are constants with the reference
+    interpreter. A constant subgraph is evaluated as a whole: only the results
+    that other ops read become constants, values between are freed with their
+    last use. Shapes of values of static type are constants too. Ops outside
+    ONNX are left where the result would have more than four times the bytes
+    of the operands, as broadcasts have.
+
+    ```mlir
+    %a = "onnx.Sign"(%w) : (tensor<64x64xf32>) -> tensor<64x64xf32>   // %w, %s constant
+    %b = "onnx.Mul"(%a, %s) : (tensor<64x64xf32>, tensor<f32>) -> tensor<64x64xf32>
+    ==>
+    %b = "onnx.Constant"() {value = dense_resource<folded>} : () -> tensor<64x64xf32>
+    ```
+    An op that is undefined on its constants (an integer division by 0, an
+    index out of range) is an error.
+  }];
+  let dependentDialects = ["::hwgq::HWGQDialect", "::hwgq::bitpack::BitpackDialect",
+                           "::mlir::arith::ArithDialect"];
+  let statistics = [
+    Statistic<"numFolded", "folded", "Number of ops evaluated">
+  ];
+}
+
+//===----------------------------------------------------------------------===//
 // import phase -> hwgq phase
 //===----------------------------------------------------------------------===//
 

@@ -23,7 +23,10 @@ template <typename T> static std::vector<T> toNumbers(const Tensor &t) {
       result[i] = table[codes[i]];
     return result;
   }
-  return toVector<T>(t);
+  // Floats meet floats alone.
+  if constexpr (std::is_same_v<T, float>)
+    return toVector<float>(t);
+  return {};
 }
 
 /// Weights [K][taps][C] as [g][taps][C][K/g].
