@@ -47,7 +47,8 @@ def HwgqEvaluateConstants : Pass<"hwgq-evaluate-constants", "::mlir::func::FuncO
     Evaluates every op whose operands are constants with the reference
     interpreter. A constant subgraph is evaluated as a whole: only the results
     that other ops read become constants, values between are freed with their
-    last use. Shapes of values of static type are constants too. Ops outside
+    last use. Shapes of values of static type are constants too, and ONNX ops
+    that nothing uses go. Ops outside
     ONNX are left where the result would have more than four times the bytes
     of the operands, as broadcasts have.
 

@@ -208,7 +208,8 @@ LogicalResult Folder::run() {
     if (foldable.contains(&op) && failed(fold(op)))
       return failure();
   for (Operation &op : llvm::make_early_inc_range(llvm::reverse(block)))
-    if (op.use_empty() && (foldable.contains(&op) || isConstantOp(&op)))
+    if (op.use_empty() &&
+        (foldable.contains(&op) || isConstantOp(&op) || isOnnx(&op)))
       op.erase();
   return success();
 }
