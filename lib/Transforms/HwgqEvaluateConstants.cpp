@@ -55,8 +55,8 @@ private:
 
   Block &block;
   DenseSet<Operation *> foldable;
-  DenseMap<Value, Tensor> values;     ///< Results that folds still need.
-  DenseMap<Value, unsigned> pending;  ///< Folds that will read a value.
+  DenseMap<Value, Tensor> values;    ///< Results that folds still need.
+  DenseMap<Value, unsigned> pending; ///< Folds that will read a value.
 };
 } // namespace
 
@@ -150,12 +150,13 @@ void Folder::materialize(Value value, const Tensor &tensor) {
         builder, loc, tensor.getType(),
         makeElements(flat, tensor.bytes(), "words"));
   } else if (isa<CodeType>(tensor.getElementType())) {
-    constant = createConstant(builder, loc, tensor.getType(),
-                              tensor.as<uint8_t>());
+    constant =
+        createConstant(builder, loc, tensor.getType(), tensor.as<uint8_t>());
   } else {
     TypedAttr attr = cast<TypedAttr>(toAttribute(tensor));
     if (!isa<RankedTensorType>(value.getType()))
-      attr = cast<TypedAttr>(*cast<ElementsAttr>(attr).value_begin<Attribute>());
+      attr =
+          cast<TypedAttr>(*cast<ElementsAttr>(attr).value_begin<Attribute>());
     constant = arith::ConstantOp::create(builder, loc, attr);
   }
   value.replaceUsesWithIf(constant, [&](OpOperand &use) {
@@ -166,8 +167,8 @@ void Folder::materialize(Value value, const Tensor &tensor) {
 LogicalResult Folder::fold(Operation &op) {
   SmallVector<Tensor> inputs;
   if (isStaticShapeQuery(op)) {
-    inputs.push_back(Tensor::borrow(
-        cast<RankedTensorType>(op.getOperand(0).getType()), {}));
+    inputs.push_back(
+        Tensor::borrow(cast<RankedTensorType>(op.getOperand(0).getType()), {}));
     if (auto it = pending.find(op.getOperand(0));
         it != pending.end() && values.count(it->first) && --it->second == 0)
       values.erase(it->first);

@@ -148,7 +148,8 @@ hwgq::eval::readInputs(ArrayRef<Port> ports, const InputOptions &options) {
     array.dtype = port.dtype;
     array.rank = port.shape.size();
     for (size_t d = 0; d < port.shape.size(); ++d)
-      array.dims[d] = port.shape[d] < 0 ? -port.shape[d] * batch : port.shape[d];
+      array.dims[d] =
+          port.shape[d] < 0 ? -port.shape[d] * batch : port.shape[d];
     if (array_allocate(&array, port.name.c_str()) != 0)
       return std::nullopt;
     array_randomise(&array, options.seed + i);
@@ -166,8 +167,9 @@ static std::string outputPath(const std::string &directory, size_t index,
   std::string file = std::to_string(index) + "_";
   for (char c : name)
     file += isAlnum(c) || c == '.' || c == '_' || c == '-' ? c : '_';
-  return directory + (temporary ? "/." + file + "." + std::to_string(getpid()) + ".tmp"
-                                : "/" + file + ".npy");
+  return directory +
+         (temporary ? "/." + file + "." + std::to_string(getpid()) + ".tmp"
+                    : "/" + file + ".npy");
 }
 
 static bool writeOne(const std::string &path, const Array &array) {
@@ -198,7 +200,8 @@ bool hwgq::eval::writeOutputs(ArrayRef<Port> ports, ArrayRef<Array> arrays,
                   arrays[written]);
   for (; ok && renamed < ports.size(); ++renamed) {
     std::string to = outputPath(directory, renamed, ports[renamed].name, false);
-    std::string from = outputPath(directory, renamed, ports[renamed].name, true);
+    std::string from =
+        outputPath(directory, renamed, ports[renamed].name, true);
     if (rename(from.c_str(), to.c_str()) != 0) {
       fail("%s: %s", to.c_str(), strerror(errno));
       ok = false;

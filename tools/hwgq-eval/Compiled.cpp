@@ -42,7 +42,8 @@ bool hwgq::eval::runCompiled(StringRef file, const InputOptions &options,
     return status == HWGQ_OK;
   };
   Session session;
-  if (!check(hwgq_module_open_memory(file.data(), file.size(), &session.module)))
+  if (!check(
+          hwgq_module_open_memory(file.data(), file.size(), &session.module)))
     return false;
   std::vector<Port> inputPorts;
   for (size_t i = 0; i < hwgq_module_input_count(session.module); ++i)

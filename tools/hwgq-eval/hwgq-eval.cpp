@@ -1,5 +1,6 @@
 //===- hwgq-eval.cpp - the reference interpreter --------------------------===//
 #include "Eval.h"
+#include "hwgq/Dialect/HWGQ.h"
 #include "hwgq/Import/Load.h"
 #include "hwgq/InitAllDialects.h"
 #include "hwgq/Pipelines/Compilation.h"
