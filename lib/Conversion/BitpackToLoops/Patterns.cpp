@@ -7,4 +7,7 @@ void hwgq::populatePackedPatterns(RewritePatternSet &patterns,
                                   const TypeConverter &converter,
                                   const LoopOptions &options) {
   populatePackedElementwise(patterns, converter, options);
+  populatePackedMoves(patterns, converter, options);
+  populatePackedPools(patterns, converter, options);
+  populatePlainPools(patterns, converter, options);
 }

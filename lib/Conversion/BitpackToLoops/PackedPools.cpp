@@ -1,0 +1,145 @@
+//===- PackedPools.cpp - pools of packed codes ----------------------------===//
+#include "Patterns.h"
+#include "PoolWindow.h"
+
+using namespace mlir;
+using namespace hwgq;
+
+namespace {
+
+/// 64 channels at a time: a replaces b where it is greater, found from the top
+/// plane down. Falling channels are complemented before and after, so that
+/// their minimum is a maximum and code 0 is below every candidate.
+struct MaxPoolPattern : LoopPattern<bitpack::MaxPoolOp> {
+  using LoopPattern::LoopPattern;
+
+  FailureOr<Value> emit(LoopBuilder &b, bitpack::MaxPoolOp op,
+                        Adaptor adaptor) const override {
+    Image in = viewImage(b, tensorType(op.getInput()), adaptor.getInput());
+    Value result;
+    Image out = allocateImage(b, tensorType(op.getResult()), in.batch, result);
+    PoolWindow window(op, in);
+    Value flips = fallingWords(b, op, out);
+    double cost = double(out.width * out.words * out.planes) *
+                  double(window.kernel[0] * window.kernel[1]) * 3;
+    forEachRow(b, out, cost, [&](Value n, Value y) {
+      if (out.hasHalo())
+        out.clearRow(b, n, y);
+      b.loop(out.width, [&](Value x) {
+        Value to = out.at(b, n, y, x);
+        b.loop(out.words, [&](Value word) {
+          Value flip = flips ? b.load(flips, word) : Value();
+          Value offset = b.mul(word, out.planes);
+          Values best = window.reduce(b, y, x, Values(out.planes, b.i64(0)),
+                                      [&](Value iy, Value ix, ValueRange best) {
+                                        Value from =
+                                            b.add(in.at(b, n, iy, ix), offset);
+                                        return maximum(b, in, from, flip, best);
+                                      });
+          for (auto [p, value] : llvm::enumerate(best)) {
+            // Bits that are no channels came back as flip & ~0: none are set.
+            Value bits = flip ? b.xori(value, flip) : value;
+            b.store(bits, out.memory, b.add(b.add(to, offset), int64_t(p)));
+          }
+        });
+      });
+    });
+    return result;
+  }
+
+  /// All ones for falling channels, by words; null when none falls.
+  static Value fallingWords(LoopBuilder &b, bitpack::MaxPoolOp op,
+                            const Image &out) {
+    if (!op.getFalling() ||
+        llvm::none_of(*op.getFalling(), [](bool f) { return f; }))
+      return {};
+    std::vector<uint64_t> words(out.words, 0);
+    for (auto [c, falls] : llvm::enumerate(*op.getFalling()))
+      words[c / 64] |= uint64_t(falls) << (c % 64);
+    auto type = RankedTensorType::get({out.words}, b.getI64Type());
+    return b.constant(
+        MemRefType::get({out.words}, b.getI64Type()),
+        makeElements(type,
+                     ArrayRef(reinterpret_cast<const char *>(words.data()),
+                              words.size() * 8),
+                     "falling"));
+  }
+
+  static Values maximum(LoopBuilder &b, const Image &in, Value from, Value flip,
+                        ValueRange best) {
+    Value ones = b.i64(~uint64_t(0)), greater = b.i64(0), equal = ones;
+    Values a;
+    for (int64_t p = 0; p < in.planes; ++p) {
+      Value bits = b.load(in.memory, b.add(from, p));
+      a.push_back(flip ? b.xori(bits, flip) : bits);
+    }
+    if (in.planes == 1)
+      return {b.ori(a[0], best[0])};
+    Values differ(in.planes);
+    for (int64_t p = in.planes - 1; p >= 0; --p) {
+      differ[p] = b.xori(a[p], best[p]);
+      Value wins = b.andi(equal, b.andi(a[p], differ[p]));
+      greater = b.ori(greater, wins);
+      equal = b.andi(equal, b.xori(differ[p], ones));
+    }
+    Values result;
+    for (int64_t p = 0; p < in.planes; ++p)
+      result.push_back(b.xori(best[p], b.andi(differ[p], greater)));
+    return result;
+  }
+};
+
+/// Sums of n over the taps in bounds, then one product with scale / count.
+struct AvgPoolPattern : LoopPattern<bitpack::AvgPoolOp> {
+  using LoopPattern::LoopPattern;
+
+  FailureOr<Value> emit(LoopBuilder &b, bitpack::AvgPoolOp op,
+                        Adaptor adaptor) const override {
+    Image in = viewImage(b, tensorType(op.getInput()), adaptor.getInput());
+    Value result;
+    Image out = allocateImage(b, tensorType(op.getResult()), in.batch, result);
+    PoolWindow window(op, in);
+    SmallVector<float> factors = {0.0f};
+    int64_t most = window.kernel[0] * window.kernel[1];
+    for (int64_t count = 1; count <= most; ++count)
+      factors.push_back(
+          float(double(op.getScale().convertToFloat()) / double(count)));
+    Value table = b.constant(ArrayRef<float>(factors));
+    int64_t lanes = std::max<int64_t>(8, options.vectorBytes / 4);
+    double cost = 0.2 * double(out.width * out.channels * most);
+    forEachRow(b, out, cost, [&](Value n, Value y) {
+      b.loop(out.width, [&](Value x) {
+        Value to = out.at(b, n, y, x);
+        Value factor =
+            b.load(table, window.count(b, y, x, op.getCountIncludePad()));
+        forEachChunk(
+            b, out.channels, lanes,
+            [&](Value word, int64_t offset, int64_t size, int64_t valid) {
+              Value sum = b.splat(b.vec(size, b.getI32Type()), int64_t(0));
+              sum = window.reduce(
+                  b, y, x, {sum}, [&](Value iy, Value ix, ValueRange sums) {
+                    Value from = in.at(b, n, iy, ix);
+                    Value codes = loadCodes(b, in, from, word, offset, size);
+                    return Values{b.add(sums[0], toNumbers(b, in.code, codes))};
+                  })[0];
+              VectorType type = b.vec(size, b.getF32Type());
+              Value mean = arith::MulFOp::create(
+                  b, arith::SIToFPOp::create(b, type, sum),
+                  b.broadcast(type, factor));
+              b.storePart(mean, out.memory,
+                          b.add(to, b.add(b.mul(word, 64), offset)), valid);
+            });
+      });
+    });
+    return result;
+  }
+};
+
+} // namespace
+
+void hwgq::populatePackedPools(RewritePatternSet &patterns,
+                               const TypeConverter &converter,
+                               const LoopOptions &options) {
+  patterns.add<MaxPoolPattern, AvgPoolPattern>(converter, patterns.getContext(),
+                                               options);
+}
