@@ -30,6 +30,30 @@ StringRef hwgq::getPhaseName(Phase phase) {
   llvm_unreachable("every phase has a name");
 }
 
+/// Constants are folded again after the transposes of weights came to light;
+/// straight-through residues go first, since folding would hide them.
+static void buildHWGQ(OpPassManager &function, const CompileOptions &options) {
+  HwgqDropStraightThroughOptions residues;
+  residues.mode = options.straightThrough;
+  HwgqFoldThresholdsOptions folding;
+  folding.verifyFolding = options.verifyFolding;
+  function.addPass(createHwgqNormalizeOnnx());
+  function.addPass(createHwgqDropStraightThrough(residues));
+  function.addPass(createHwgqEvaluateConstants());
+  function.addPass(createConvertOnnxToHwgq());
+  function.addPass(createCanonicalizerPass());
+  function.addPass(createCSEPass());
+  function.addPass(createHwgqSinkTransposes());
+  function.addPass(createHwgqEvaluateConstants());
+  function.addPass(createCanonicalizerPass());
+  function.addPass(createCSEPass());
+  function.addPass(createHwgqRecognizeSteps());
+  function.addPass(createHwgqRecognizeCodes());
+  function.addPass(createHwgqFoldThresholds(folding));
+  function.addPass(createCanonicalizerPass());
+  function.addPass(createCSEPass());
+}
+
 static void buildLoops(OpPassManager &manager, const TargetSpec &target) {
   // Element-wise float work: one loop per chain instead of one per op.
   manager.addNestedPass<func::FuncOp>(createConvertElementwiseToLinalgPass());
@@ -70,7 +94,7 @@ void hwgq::buildPhase(OpPassManager &manager, Phase phase,
   switch (phase) {
   case Phase::Import:
   case Phase::HWGQ:
-    return;
+    return buildHWGQ(manager.nest<func::FuncOp>(), options);
   case Phase::Bitpack:
     return manager.addNestedPass<func::FuncOp>(createHwgqToBitpack());
   case Phase::Kernel: {
