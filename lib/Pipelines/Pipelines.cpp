@@ -43,7 +43,6 @@ static void buildHWGQ(OpPassManager &function, const CompileOptions &options) {
   function.addPass(createConvertOnnxToHwgq());
   function.addPass(createCanonicalizerPass());
   function.addPass(createCSEPass());
-  function.addPass(createHwgqSinkTransposes());
   function.addPass(createHwgqEvaluateConstants());
   function.addPass(createCanonicalizerPass());
   function.addPass(createCSEPass());
