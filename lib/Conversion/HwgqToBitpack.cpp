@@ -161,6 +161,11 @@ private:
               tensor::ReshapeOp>(
             [&](Operation *reshape) { return convertReshape(reshape); })
         .Case<tensor::EmptyOp>([](auto) { return success(); })
+        .Case<tensor::DimOp>([&](tensor::DimOp dim) {
+          return finish(op, tensor::DimOp::create(builder, op->getLoc(),
+                                                  packed(dim.getSource()),
+                                                  dim.getIndex()));
+        })
         .Default([&](Operation *other) { return convertMove(other); });
   }
 
