@@ -13,6 +13,10 @@ class OnnxDialect : public mlir::Dialect {
 public:
   explicit OnnxDialect(mlir::MLIRContext *context);
   static llvm::StringRef getDialectNamespace() { return "onnx"; }
+
+  /// Memory effects for unregistered ops: there are none.
+  void *getRegisteredInterfaceForOp(mlir::TypeID interface,
+                                    mlir::OperationName name) override;
 };
 
 } // namespace hwgq::onnx

@@ -44,6 +44,7 @@
 //   Resize       only scales or sizes is present; `axes` lists the resized
 //                axes, ascending; no roi unless tf_crop_and_resize
 //   Quantize/DequantizeLinear, QLinear*, *Integer   zero points are present
+//   Quant, BipolarQuant, Trunc   all parameters are of X's type
 //   Trunc        six operands; without out_scale it is Trunc of version 1
 //   BatchNormalization   inference, one result
 //===----------------------------------------------------------------------===//

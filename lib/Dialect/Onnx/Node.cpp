@@ -276,6 +276,10 @@ Value Node::reshape(Value value, llvm::ArrayRef<Dim> shape) {
     zero |= sizes.back() == 0;
   }
   Value target = constantInts(sizes);
+  Contents contents;
+  for (Dim dim : shape)
+    contents.push_back({false, dim, 0});
+  state.info(target).contents = contents;
   return create("Reshape", {value, target},
                 {attr("allowzero", int64_t(zero))});
 }

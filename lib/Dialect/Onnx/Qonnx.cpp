@@ -64,13 +64,42 @@ static LogicalResult checkScalar(Node &node, unsigned index,
 }
 
 static LogicalResult checkPositive(Node &node, unsigned index) {
-  auto scales = getConstantFloats(node.input(index));
-  if (scales)
+  auto check = [&](double scale) -> LogicalResult {
+    if (scale == 0 || !std::isfinite(scale))
+      return node.error() << "the scale holds " << scale
+                          << "; it must be finite and not zero";
+    return success();
+  };
+  if (const auto &known = node.in(index).contents) {
+    for (const Element &element : *known)
+      if (element.isFloat && failed(check(element.real)))
+        return failure();
+    return success();
+  }
+  if (auto scales = getConstantFloats(node.input(index)))
     for (double scale : *scales)
-      if (scale == 0 || !std::isfinite(scale))
-        return node.error() << "the scale holds " << scale
-                            << "; it must be finite and not zero";
+      if (failed(check(scale)))
+        return failure();
   return success();
+}
+
+/// Parameters may be integers; the normal form has them in X's type.
+static LogicalResult upgradeParameters(Node &node) {
+  if (failed(node.requireFloat(0)))
+    return failure();
+  int64_t type = getDataType(node.elementType(0));
+  llvm::SmallVector<Value> operands(node.op->getOperands());
+  bool any = false;
+  for (unsigned i = 1; i < operands.size(); ++i)
+    if (node.has(i) && !isFloat(node.elementType(i))) {
+      operands[i] = node.create("Cast", operands[i], {node.attr("to", type)});
+      any = true;
+    }
+  if (!any)
+    return success();
+  return node.replace(node.create(
+      node.entry.name, operands,
+      llvm::to_vector(node.op->getAttrs())));
 }
 
 static LogicalResult inferQuant(Node &node) {
@@ -105,11 +134,8 @@ static LogicalResult inferTrunc(Node &node) {
 
 static LogicalResult upgradeTrunc(Node &node) {
   bool old = node.entry.name == "Trunc" && node.numInputs() == 5;
-  if (node.entry.name == "Trunc" && !old) {
-    if (!node.hasAttr("rounding_mode"))
-      node.setString("rounding_mode", "FLOOR");
-    return success();
-  }
+  if (node.entry.name == "Trunc" && !old)
+    return upgradeParameters(node);
   // Version 1 has no out_scale.
   llvm::SmallVector<Value> operands(node.op->getOperands());
   if (old)
@@ -284,10 +310,12 @@ void hwgq::onnx::addQonnx(std::vector<Operator> &table) {
   std::vector<AttributeSpec> quant = {intAttr("signed", 1),
                                       intAttr("narrow", 0),
                                       stringAttr("rounding_mode", "ROUND")};
-  table.push_back({"Quant", {1}, {4, 4}, {1, 1}, quant, inferQuant});
+  table.push_back({"Quant", {1}, {4, 4}, {1, 1}, quant, inferQuant,
+                   upgradeParameters});
   table.push_back(
       {"IntQuant", {1}, {4, 4}, {1, 1}, quant, nullptr, upgradeIntQuant});
-  table.push_back({"BipolarQuant", {1}, {2, 2}, {1, 1}, {}, inferBipolarQuant});
+  table.push_back({"BipolarQuant", {1}, {2, 2}, {1, 1}, {},
+                   inferBipolarQuant, upgradeParameters});
   std::vector<AttributeSpec> trunc = {intAttr("signed", 1),
                                       intAttr("narrow", 0),
                                       stringAttr("rounding_mode", "FLOOR")};
