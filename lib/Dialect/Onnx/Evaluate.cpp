@@ -91,6 +91,20 @@ static Known floatBinary(llvm::StringRef name, double a, double b) {
       .Default(std::nullopt);
 }
 
+static Known binary(Node &node, llvm::StringRef name, const Element &a,
+                    const Element &b) {
+  if (a.isFloat != b.isFloat)
+    return std::nullopt;
+  if (a.isFloat)
+    return floatBinary(name, a.real, b.real);
+  Known value = integerBinary(name, a.value, b.value);
+  // A batch that is known decides what holds for this batch only.
+  if (!value && node.state.options.batch)
+    value = integerBinary(name, Dim(node.state.getSize(a.value)),
+                          Dim(node.state.getSize(b.value)));
+  return value;
+}
+
 static Known unary(llvm::StringRef name, const Element &x) {
   if (x.isFloat)
     return llvm::StringSwitch<Known>(name)
@@ -213,10 +227,8 @@ static std::optional<Contents> evaluateElementwise(Node &node,
       value = cast(a, out.elementType);
     else if (operands.size() == 1)
       value = unary(name, a);
-    else if (operands.size() == 2 && a.isFloat == operands[1][i].isFloat)
-      value = a.isFloat
-                  ? floatBinary(name, a.real, operands[1][i].real)
-                  : integerBinary(name, a.value, operands[1][i].value);
+    else if (operands.size() == 2)
+      value = binary(node, name, a, operands[1][i]);
     value = fit(value, out.elementType);
     if (!value)
       return std::nullopt;
