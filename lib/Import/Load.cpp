@@ -1,5 +1,7 @@
 //===- Load.cpp - a network from a file -----------------------------------===//
 #include "hwgq/Import/Load.h"
+#include "Npy.h"
+#include "hwgq/Dialect/OnnxOperators.h"
 #include "hwgq/Import/Import.h"
 #include "mlir/IR/Diagnostics.h"
 #include "mlir/Parser/Parser.h"
@@ -10,21 +12,60 @@
 using namespace mlir;
 using namespace hwgq;
 
+static OwningOpRef<ModuleOp> loadOnnx(StringRef path, MLIRContext *context,
+                                      const LoadOptions &options) {
+  ImportOptions import;
+  import.batch = options.batch;
+  import.dynamicBatch = options.dynamicBatch;
+  for (const auto &[name, file] : options.binds) {
+    auto value = readNpy(file, FileLineColLoc::get(context, path, 0, 0));
+    if (failed(value))
+      return {};
+    import.bind[name] = *value;
+  }
+  return importOnnx(path, context, import);
+}
+
+/// Another batch for the functions of a module at the import phase.
+static LogicalResult rebatch(ModuleOp module, const LoadOptions &options) {
+  if (!options.batch && !options.dynamicBatch)
+    return success();
+  onnx::NormalizeOptions normalize;
+  normalize.batch = options.batch;
+  normalize.dynamicBatch = options.dynamicBatch;
+  for (func::FuncOp func : module.getOps<func::FuncOp>()) {
+    WalkResult other = func.walk([](Operation *op) {
+      StringRef dialect = op->getName().getDialectNamespace();
+      return dialect == "onnx" || dialect == "func" ? WalkResult::advance()
+                                                    : WalkResult::interrupt();
+    });
+    if (other.wasInterrupted())
+      return func.emitError() << "only a module at the import phase can be "
+                                 "given another batch";
+    if (failed(onnx::normalize(func, normalize)))
+      return failure();
+  }
+  return success();
+}
+
 OwningOpRef<ModuleOp> hwgq::loadModule(StringRef path, MLIRContext *context,
                                        const LoadOptions &options) {
-  if (!path.ends_with(".mlir") && path != "-") {
-    ImportOptions import;
-    import.batch = options.batch;
-    import.dynamicBatch = options.dynamicBatch;
-    return importOnnx(path, context, import);
-  }
+  if (!path.ends_with(".mlir") && path != "-")
+    return loadOnnx(path, context, options);
   Location loc = UnknownLoc::get(context);
   auto buffer = llvm::MemoryBuffer::getFileOrSTDIN(path);
   if (!buffer) {
     emitError(loc) << "cannot read the file: " << buffer.getError().message();
     return {};
   }
+  if (!options.binds.empty()) {
+    emitError(loc) << "--bind is for ONNX models, not for MLIR";
+    return {};
+  }
   llvm::SourceMgr sources;
   sources.AddNewSourceBuffer(std::move(*buffer), llvm::SMLoc());
-  return parseSourceFile<ModuleOp>(sources, context);
+  OwningOpRef<ModuleOp> module = parseSourceFile<ModuleOp>(sources, context);
+  if (!module || failed(rebatch(*module, options)))
+    return {};
+  return module;
 }
