@@ -23,6 +23,40 @@ namespace {
 
 constexpr int64_t kAlign = 64;
 
+/// An index computed from the batch, at a batch.
+std::optional<int64_t> evaluateIndex(Value value, int64_t batch);
+
+/// A size of a memref at a batch.
+std::optional<int64_t> evaluateDim(Value memref, int64_t index, int64_t batch) {
+  auto type = dyn_cast<MemRefType>(memref.getType());
+  if (!type || index >= type.getRank())
+    return std::nullopt;
+  if (!type.isDynamicDim(index))
+    return type.getDimSize(index);
+  Operation *source = memref.getDefiningOp();
+  if (!source) // an argument: only the batch is dynamic
+    return batch;
+  unsigned dynamic = type.getDynamicDimIndex(index);
+  if (auto alloc = dyn_cast<memref::AllocOp>(source))
+    return evaluateIndex(alloc.getDynamicSizes()[dynamic], batch);
+  if (auto expand = dyn_cast<memref::ExpandShapeOp>(source))
+    return evaluateIndex(expand.getOutputShape()[dynamic], batch);
+  if (auto cast = dyn_cast<memref::ReinterpretCastOp>(source))
+    return evaluateIndex(cast.getSizes()[dynamic], batch);
+  auto collapse = dyn_cast<memref::CollapseShapeOp>(source);
+  if (!collapse)
+    return std::nullopt;
+  SmallVector<ReassociationIndices> groups = collapse.getReassociationIndices();
+  int64_t product = 1;
+  for (int64_t d : groups[index]) {
+    std::optional<int64_t> size = evaluateDim(collapse.getSrc(), d, batch);
+    if (!size)
+      return std::nullopt;
+    product *= *size;
+  }
+  return product;
+}
+
 /// The value of index arithmetic for a given batch.
 std::optional<int64_t> evaluateIndex(Value value, int64_t batch) {
   IntegerAttr constant;
@@ -32,41 +66,8 @@ std::optional<int64_t> evaluateIndex(Value value, int64_t batch) {
   if (!op)
     return std::nullopt;
   if (auto dim = dyn_cast<memref::DimOp>(op)) {
-    auto type = dyn_cast<MemRefType>(dim.getSource().getType());
     std::optional<int64_t> index = dim.getConstantIndex();
-    if (!type || !index || *index >= type.getRank())
-      return std::nullopt;
-    if (!type.isDynamicDim(*index))
-      return type.getDimSize(*index);
-    Operation *source = dim.getSource().getDefiningOp();
-    if (!source) // an argument: only the batch is dynamic
-      return batch;
-    unsigned dynamic = type.getDynamicDimIndex(*index);
-    if (auto alloc = dyn_cast<memref::AllocOp>(source))
-      return evaluateIndex(alloc.getDynamicSizes()[dynamic], batch);
-    if (auto expand = dyn_cast<memref::ExpandShapeOp>(source))
-      return evaluateIndex(expand.getOutputShape()[dynamic], batch);
-    if (auto cast = dyn_cast<memref::ReinterpretCastOp>(source))
-      return evaluateIndex(cast.getSizes()[dynamic], batch);
-    if (auto collapse = dyn_cast<memref::CollapseShapeOp>(source)) {
-      int64_t product = 1;
-      OpBuilder builder(op);
-      for (int64_t d : collapse.getReassociationIndices()[*index]) {
-        auto inner = cast<MemRefType>(collapse.getSrc().getType());
-        std::optional<int64_t> size = inner.getDimSize(d);
-        if (inner.isDynamicDim(d)) {
-          auto probe = memref::DimOp::create(builder, op->getLoc(),
-                                             collapse.getSrc(), d);
-          size = evaluateIndex(probe, batch);
-          probe->erase();
-        }
-        if (!size)
-          return std::nullopt;
-        product *= *size;
-      }
-      return product;
-    }
-    return std::nullopt;
+    return index ? evaluateDim(dim.getSource(), *index, batch) : std::nullopt;
   }
   SmallVector<int64_t> operands;
   for (Value operand : op->getOperands()) {
