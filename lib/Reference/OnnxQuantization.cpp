@@ -37,11 +37,11 @@ static FailureOr<Parameter> locate(Operation *op, const Tensor &x,
   return Parameter{split.length, split.inner};
 }
 
-/// Saturates round_half_even(value) + zero to an integer type; NaN gives the
-/// zero point.
+/// Saturates round_half_even(value) + zero to an integer type; NaN gives its
+/// least number.
 static int64_t saturate(float value, int64_t zero, IntegerRange range) {
   if (std::isnan(value))
-    return zero;
+    return range.low;
   float rounded = RoundEven::apply(value);
   if (rounded > 1e9f)
     return range.high;
