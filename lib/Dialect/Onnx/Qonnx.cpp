@@ -120,6 +120,9 @@ static LogicalResult inferBipolarQuant(Node &node) {
 }
 
 static LogicalResult inferTrunc(Node &node) {
+  // out_scale, input 4, may be absent: Trunc of version 1.
+  if (!node.has(5))
+    return node.error() << "input 5, out_bits, is missing";
   if (failed(node.requireFloat(0)) || failed(checkRounding(node)) ||
       failed(checkParameter(node, 1, "the scale")) ||
       failed(checkParameter(node, 2, "the zero point")) ||
@@ -320,7 +323,7 @@ void hwgq::onnx::addQonnx(std::vector<Operator> &table) {
                                       intAttr("narrow", 0),
                                       stringAttr("rounding_mode", "FLOOR")};
   table.push_back(
-      {"Trunc", {1, 2}, {5, 6}, {1, 1}, trunc, inferTrunc, upgradeTrunc});
+      {"Trunc", {1, 2}, {4, 6}, {1, 1}, trunc, inferTrunc, upgradeTrunc});
   table.push_back(
       {"TruncQuant", {2}, {5, 6}, {1, 1}, trunc, nullptr, upgradeTrunc});
   table.push_back({"MultiThreshold",
