@@ -129,6 +129,31 @@ def ConvertOnnxToHwgq : Pass<"convert-onnx-to-hwgq", "::mlir::func::FuncOp"> {
                            "::mlir::tensor::TensorDialect"];
 }
 
+def HwgqSinkTransposes : Pass<"hwgq-sink-transposes", "::mlir::func::FuncOp"> {
+  let summary = "leave one layout: transposes and reshapes cancel";
+  let description = [{
+    Moves transposes to channels-first and reshapes down through element-wise
+    ops, broadcasts, concatenations, slices, pads and reductions, and
+    transposes to channels-last up toward the inputs, until they meet and
+    cancel. What remains is at the inputs and results of the network. The
+    weights of a product of a flattened image take the image's order.
+
+    ```mlir
+    %0 = linalg.transpose ins(%image : ...) outs(...) permutation = [0, 3, 1, 2]
+    %1 = arith.maximumf %0, %zero : tensor<?x8x4x4xf32>
+    %2 = tensor.collapse_shape %1 [[0], [1, 2, 3]] : tensor<?x8x4x4xf32> into tensor<?x128xf32>
+    %3 = hwgq.matmul %2, %w : tensor<?x128xf32>, tensor<10x128xf32> -> tensor<?x10xf32>
+    ==>
+    %1 = arith.maximumf %image, %zero : tensor<?x4x4x8xf32>
+    %2 = tensor.collapse_shape %1 [[0], [1, 2, 3]] : tensor<?x4x4x8xf32> into tensor<?x128xf32>
+    %3 = hwgq.matmul %2, %permuted : tensor<?x128xf32>, tensor<10x128xf32> -> tensor<?x10xf32>
+    ```
+  }];
+  let dependentDialects = ["::hwgq::HWGQDialect", "::mlir::arith::ArithDialect",
+                           "::mlir::linalg::LinalgDialect",
+                           "::mlir::tensor::TensorDialect"];
+}
+
 //===----------------------------------------------------------------------===//
 // Recognition: floats -> codes
 //===----------------------------------------------------------------------===//

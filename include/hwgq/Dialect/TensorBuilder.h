@@ -26,8 +26,10 @@ class TensorBuilder {
 public:
   TensorBuilder(OpBuilder &b, Location loc) : b(b), loc(loc) {}
 
-  /// Sizes of a tensor; `tensor.dim` where they are dynamic.
+  /// Sizes of a tensor; dynamic ones are followed up to the value that brings
+  /// them, so that an intermediate tensor has no uses for its size alone.
   SmallVector<OpFoldResult> sizes(Value v);
+  OpFoldResult size(Value v, int64_t dim);
   /// An uninitialised tensor.
   Value empty(ArrayRef<OpFoldResult> sizes, Type element);
   /// A tensor filled with one scalar attribute.

@@ -31,7 +31,93 @@ RankedTensorType TensorBuilder::withElement(Value v, Type element) {
 }
 
 SmallVector<OpFoldResult> TensorBuilder::sizes(Value v) {
-  return tensor::getMixedSizes(b, loc, v);
+  SmallVector<OpFoldResult> result;
+  for (int64_t d = 0; d < typeOf(v).getRank(); ++d)
+    result.push_back(size(v, d));
+  return result;
+}
+
+/// Where dimension `dim` of the result of `op` comes from: the same size of
+/// another value, or null.
+static std::pair<Value, int64_t> sizeSource(Operation *op, int64_t dim) {
+  // The last operand: the first of a select may be a scalar.
+  if (OpTrait::hasElementwiseMappableTraits(op) && op->getNumOperands())
+    return {op->getOperands().back(), dim};
+  if (isa<QuantizeOp, AffineOp, ThresholdOp, PadOp, tensor::CastOp>(op))
+    return {op->getOperand(0), dim};
+  if (isa<Conv2DOp, MatMulOp, MaxPoolOp, AvgPoolOp>(op) && dim == 0)
+    return {op->getOperand(0), 0};
+  if (auto transpose = dyn_cast<linalg::TransposeOp>(op))
+    return {transpose.getInput(), transpose.getPermutation()[dim]};
+  if (auto dps = dyn_cast<DestinationStyleOpInterface>(op))
+    return {dps.getDpsInitOperand(0)->get(), dim};
+  if (auto concat = dyn_cast<tensor::ConcatOp>(op))
+    if (dim != int64_t(concat.getDim()))
+      return {concat.getInputs()[0], dim};
+  return {};
+}
+
+OpFoldResult TensorBuilder::size(Value v, int64_t dim) {
+  while (typeOf(v).isDynamicDim(dim)) {
+    Operation *op = v.getDefiningOp();
+    if (!op)
+      break;
+    if (auto empty = dyn_cast<tensor::EmptyOp>(op))
+      return empty.getMixedSizes()[dim];
+    if (auto expand = dyn_cast<tensor::ExpandShapeOp>(op))
+      return expand.getMixedOutputShape()[dim];
+    if (auto slice = dyn_cast<tensor::ExtractSliceOp>(op)) {
+      if (slice.getType().getRank() != slice.getSourceType().getRank())
+        break;
+      return slice.getMixedSizes()[dim];
+    }
+    if (auto collapse = dyn_cast<tensor::CollapseShapeOp>(op)) {
+      auto group = collapse.getReassociationIndices()[dim];
+      int64_t product = 1, dynamic = -1;
+      for (int64_t d : group)
+        if (collapse.getSrcType().isDynamicDim(d))
+          dynamic = d;
+        else
+          product *= collapse.getSrcType().getDimSize(d);
+      OpFoldResult from = size(collapse.getSrc(), dynamic);
+      if (product == 1)
+        return from;
+      Value count = getValueOrCreateConstantIndexOp(b, loc, from);
+      return make<arith::MulIOp>(count,
+                                 make<arith::ConstantIndexOp>(product));
+    }
+    auto [source, at] = sizeSource(op, dim);
+    if (!source)
+      break;
+    v = source;
+    dim = at;
+  }
+  return tensor::getMixedSize(b, loc, v, dim);
+}
+
+/// The sizes of `result`, the expansion of `v` by `groups`.
+static SmallVector<OpFoldResult>
+expandedSizes(TensorBuilder &b, Value v, RankedTensorType result,
+              ArrayRef<ReassociationIndices> groups) {
+  SmallVector<OpFoldResult> sizes;
+  for (auto [g, group] : llvm::enumerate(groups)) {
+    int64_t rest = 1;
+    for (int64_t d : group)
+      rest *= result.isDynamicDim(d) ? 1 : result.getDimSize(d);
+    for (int64_t d : group) {
+      if (!result.isDynamicDim(d)) {
+        sizes.push_back(b.b.getIndexAttr(result.getDimSize(d)));
+        continue;
+      }
+      OpFoldResult whole = b.size(v, g);
+      if (rest != 1)
+        whole = b.make<arith::DivUIOp>(
+            getValueOrCreateConstantIndexOp(b.b, b.loc, whole),
+            b.make<arith::ConstantIndexOp>(std::max<int64_t>(1, rest)));
+      sizes.push_back(whole);
+    }
+  }
+  return sizes;
 }
 
 Value TensorBuilder::empty(ArrayRef<OpFoldResult> sizes, Type element) {
@@ -272,7 +358,8 @@ Value TensorBuilder::reshape(Value v, ArrayRef<int64_t> shape) {
     v = make<tensor::CollapseShapeOp>(RankedTensorType::get(middle, element), v,
                                       fromGroups);
   if (middle.size() != shape.size())
-    v = make<tensor::ExpandShapeOp>(result, v, toGroups);
+    v = make<tensor::ExpandShapeOp>(result, v, toGroups,
+                                    expandedSizes(*this, v, result, toGroups));
   return v;
 }
 

@@ -1,0 +1,36 @@
+//===- HwgqSinkTransposes.cpp - one layout for the network ----------------===//
+#include "SinkPatterns.h"
+#include "hwgq/Passes.h"
+#include "mlir/Transforms/GreedyPatternRewriteDriver.h"
+
+namespace hwgq {
+#define GEN_PASS_DEF_HWGQSINKTRANSPOSES
+#include "hwgq/Passes.h.inc"
+} // namespace hwgq
+
+using namespace mlir;
+using namespace hwgq;
+
+namespace {
+
+struct HwgqSinkTransposes
+    : hwgq::impl::HwgqSinkTransposesBase<HwgqSinkTransposes> {
+  void runOnOperation() override {
+    // Transposes meet and cancel first; only then are those of unit sizes
+    // turned into reshapes, which may let others through.
+    for (bool units : {false, true}) {
+      RewritePatternSet patterns(&getContext());
+      addTransposePatterns(patterns);
+      addReshapePatterns(patterns);
+      if (units)
+        addUnitPatterns(patterns);
+      GreedyRewriteConfig config;
+      config.setMaxIterations(GreedyRewriteConfig::kNoLimit);
+      if (failed(applyPatternsGreedily(getOperation(), std::move(patterns),
+                                       config)))
+        return signalPassFailure();
+    }
+  }
+};
+
+} // namespace
