@@ -110,7 +110,7 @@ def ConvertOnnxToHwgq : Pass<"convert-onnx-to-hwgq", "::mlir::func::FuncOp"> {
     selections become `linalg.generic`; exp, log and their family become fixed
     polynomials; quantisers become the float32 arithmetic that defines them.
     Integer types lose their signs and 2- and 4-bit ones are held in i8; an
-    argument or result whose ONNX type differs keeps it as `hwgq.type`.
+    unsigned argument or result is marked `hwgq.unsigned`.
 
     Bodies of `linalg.generic` hold arith and math ops, `linalg.index`, and,
     for indices read while running, `tensor.extract`.

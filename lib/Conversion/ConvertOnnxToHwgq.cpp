@@ -106,12 +106,17 @@ struct ConvertOnnxToHwgq
       OperationState state(arg.getLoc(), "onnx.Argument");
       state.addTypes(arg.getType());
       Operation *old = builder.create(state);
-      func.setArgAttr(i, "hwgq.type", TypeAttr::get(elementOf(arg.getType())));
+      if (isUnsigned(arg.getType()))
+        func.setArgAttr(i, "hwgq.unsigned", builder.getUnitAttr());
       arg.replaceAllUsesWith(old->getResult(0));
       arg.setType(type);
       table[old->getResult(0)] = {arg, {}};
       done.push_back(old);
     }
+    // What nothing reads is never judged.
+    for (Operation &op : llvm::make_early_inc_range(llvm::reverse(block)))
+      if (isOnnx(&op) && !isOnnx(&op, "Argument") && op.use_empty())
+        op.erase();
     SmallVector<Operation *> ops;
     for (Operation &op : block.without_terminator())
       if (isOnnx(&op) && !isOnnx(&op, "Argument"))
@@ -132,7 +137,9 @@ struct ConvertOnnxToHwgq
     return finish(func, table, done);
   }
 
-  static Type elementOf(Type type) { return getElementTypeOrSelf(type); }
+  static bool isUnsigned(Type type) {
+    return getElementTypeOrSelf(type).isUnsignedInteger();
+  }
 
   /// Uses of an ONNX value by ops of other dialects take its lowered value.
   static void replaceOutside(Value result, Operation *op, ValueTable &table) {
@@ -161,9 +168,8 @@ struct ConvertOnnxToHwgq
         if (now.getType() != convertType(old.getType()))
           now = tensor::CastOp::create(builder, ret->getLoc(),
                                        convertType(old.getType()), now);
-        Type element = elementOf(old.getType());
-        if (element != elementOf(now.getType()))
-          func.setResultAttr(i, "hwgq.type", TypeAttr::get(element));
+        if (isUnsigned(old.getType()))
+          func.setResultAttr(i, "hwgq.unsigned", builder.getUnitAttr());
         operand.set(now);
       }
       results.push_back(operand.get().getType());

@@ -63,56 +63,119 @@ static Value onImage(TensorBuilder &b, Value x, Pool pool,
   return b.reshape(y, {type.getDimSize(0), type.getDimSize(2), type.getDimSize(3)});
 }
 
-/// Folds `body(acc, element)` from `init` over windows of a channels-last
-/// tensor of any spatial rank, whose border is filled with `init`.
-static Value windowReduce(TensorBuilder &b, Value x, const Pool &pool, double init,
+/// The loops of a pool over a channels-last tensor of any spatial rank: n,
+/// output..., c, kernel...; `x` is padded with `init` as far as windows reach.
+struct WindowLoops {
+  WindowLoops(TensorBuilder &b, Value input, const Pool &pool, double init) {
+    const SpatialWindow &w = pool.window;
+    unsigned s = w.kernel.size();
+    SmallVector<int64_t> low = {0}, high = {0};
+    for (unsigned i = 0; i < s; ++i) {
+      int64_t need = (pool.output[i] - 1) * w.strides[i] +
+                     (w.kernel[i] - 1) * w.dilations[i] + 1;
+      low.push_back(w.low[i]);
+      high.push_back(need - w.low[i] - typeOf(input).getDimSize(1 + i));
+    }
+    low.push_back(0);
+    high.push_back(0);
+    x = b.pad(input, low, high, init);
+    MLIRContext *context = b.b.getContext();
+    auto d = [&](unsigned i) { return getAffineDimExpr(i, context); };
+    SmallVector<AffineExpr> xMap = {d(0)}, yMap = {d(0)}, kMap;
+    SmallVector<OpFoldResult> kernel;
+    sizes.push_back(b.size(x, 0));
+    for (unsigned i = 0; i < s; ++i) {
+      xMap.push_back(d(1 + i) * w.strides[i] + d(2 + s + i) * w.dilations[i]);
+      yMap.push_back(d(1 + i));
+      kMap.push_back(d(2 + s + i));
+      sizes.push_back(b.b.getIndexAttr(pool.output[i]));
+      kernel.push_back(b.b.getIndexAttr(w.kernel[i]));
+    }
+    xMap.push_back(d(1 + s));
+    yMap.push_back(d(1 + s));
+    sizes.push_back(b.b.getIndexAttr(typeOf(x).getShape().back()));
+    unsigned loops = 2 + 2 * s;
+    iterators.assign(loops, utils::IteratorType::parallel);
+    for (unsigned i = 2 + s; i < loops; ++i)
+      iterators[i] = utils::IteratorType::reduction;
+    inputs = {x, b.empty(kernel, typeOf(x).getElementType())};
+    maps = {AffineMap::get(loops, 0, xMap, context),
+            AffineMap::get(loops, 0, kMap, context),
+            AffineMap::get(loops, 0, yMap, context)};
+  }
+
+  Value x;
+  SmallVector<Value> inputs;
+  SmallVector<OpFoldResult> sizes;
+  SmallVector<AffineMap> maps;
+  SmallVector<utils::IteratorType> iterators;
+};
+
+/// Folds `body(acc, element)` from `init` over windows; the border is `init`.
+static Value windowReduce(TensorBuilder &b, Value x, const Pool &pool,
+                          double init,
                           llvm::function_ref<Value(OpBuilder &, Location, Value,
                                                    Value)> body) {
-  const SpatialWindow &w = pool.window;
-  unsigned s = w.kernel.size();
-  SmallVector<int64_t> low = {0}, high = {0};
-  for (unsigned i = 0; i < s; ++i) {
-    int64_t need = (pool.output[i] - 1) * w.strides[i] +
-                   (w.kernel[i] - 1) * w.dilations[i] + 1;
-    low.push_back(w.low[i]);
-    high.push_back(need - w.low[i] - typeOf(x).getDimSize(1 + i));
-  }
-  low.push_back(0);
-  high.push_back(0);
-  x = b.pad(x, low, high, init);
-  MLIRContext *context = b.b.getContext();
-  auto d = [&](unsigned i) { return getAffineDimExpr(i, context); };
-  SmallVector<AffineExpr> xMap = {d(0)}, yMap = {d(0)}, kMap;
-  SmallVector<OpFoldResult> sizes = {b.sizes(x)[0]}, kernel;
-  for (unsigned i = 0; i < s; ++i) {
-    xMap.push_back(d(1 + i) * w.strides[i] + d(2 + s + i) * w.dilations[i]);
-    yMap.push_back(d(1 + i));
-    kMap.push_back(d(2 + s + i));
-    sizes.push_back(b.b.getIndexAttr(pool.output[i]));
-    kernel.push_back(b.b.getIndexAttr(w.kernel[i]));
-  }
-  xMap.push_back(d(1 + s));
-  yMap.push_back(d(1 + s));
-  sizes.push_back(b.sizes(x).back());
-  unsigned loops = 2 + 2 * s;
-  SmallVector<utils::IteratorType> iterators(loops,
-                                             utils::IteratorType::parallel);
-  for (unsigned i = 2 + s; i < loops; ++i)
-    iterators[i] = utils::IteratorType::reduction;
-  Type element = typeOf(x).getElementType();
-  Value acc = b.filled(sizes, b.b.getFloatAttr(element, init));
-  AffineMap maps[] = {AffineMap::get(loops, 0, xMap, context),
-                      AffineMap::get(loops, 0, kMap, context),
-                      AffineMap::get(loops, 0, yMap, context)};
+  WindowLoops loops(b, x, pool, init);
+  Value acc = b.filled(
+      loops.sizes, b.b.getFloatAttr(typeOf(x).getElementType(), init));
   return linalg::GenericOp::create(
-             b.b, b.loc, TypeRange(acc.getType()),
-             ValueRange{x, b.empty(kernel, element)}, ValueRange(acc), maps,
-             iterators,
+             b.b, b.loc, TypeRange(acc.getType()), loops.inputs,
+             ValueRange(acc), loops.maps, loops.iterators,
              [&](OpBuilder &at, Location loc, ValueRange args) {
                linalg::YieldOp::create(at, loc,
                                        body(at, loc, args[2], args[0]));
              })
       ->getResult(0);
+}
+
+/// The place of the first maximum of each window, as an index into the whole
+/// channels-first tensor, row-major or, by `columns`, column-major.
+static Value maxIndices(TensorBuilder &b, Value x, const Pool &pool,
+                        bool columns) {
+  double lowest = -std::numeric_limits<double>::infinity();
+  WindowLoops loops(b, x, pool, lowest);
+  const SpatialWindow &w = pool.window;
+  unsigned s = w.kernel.size();
+  RankedTensorType type = typeOf(x);
+  loops.maps.push_back(loops.maps.back());
+  Value best = b.filled(loops.sizes, b.b.getFloatAttr(type.getElementType(), lowest));
+  Value index = b.filled(loops.sizes, b.b.getI64IntegerAttr(0));
+  auto body = [&](OpBuilder &at, Location loc, ValueRange args) {
+    auto constant = [&](int64_t v) -> Value {
+      return arith::ConstantIndexOp::create(at, loc, v);
+    };
+    auto dim = [&](unsigned d) -> Value {
+      return linalg::IndexOp::create(at, loc, d);
+    };
+    auto scaled = [&](Value v, int64_t by) -> Value {
+      return arith::MulIOp::create(at, loc, v, constant(by));
+    };
+    auto plus = [&](Value a, Value c) -> Value {
+      return arith::AddIOp::create(at, loc, a, c);
+    };
+    Value flat = plus(scaled(dim(0), type.getShape().back()), dim(1 + s));
+    SmallVector<unsigned> order = llvm::to_vector(llvm::seq<unsigned>(0, s));
+    if (columns)
+      std::reverse(order.begin(), order.end());
+    for (unsigned i : order) {
+      Value tap = plus(scaled(dim(1 + i), w.strides[i]),
+                       scaled(dim(2 + s + i), w.dilations[i]));
+      tap = arith::SubIOp::create(at, loc, tap, constant(w.low[i]));
+      flat = plus(scaled(flat, type.getDimSize(1 + i)), tap);
+    }
+    flat = arith::IndexCastOp::create(at, loc, at.getI64Type(), flat);
+    Value wins = arith::CmpFOp::create(at, loc, arith::CmpFPredicate::OGT,
+                                       args[0], args[2]);
+    Value value = arith::SelectOp::create(at, loc, wins, args[0], args[2]);
+    Value place = arith::SelectOp::create(at, loc, wins, flat, args[3]);
+    linalg::YieldOp::create(at, loc, ValueRange{value, place});
+  };
+  return linalg::GenericOp::create(
+             b.b, b.loc, TypeRange{best.getType(), index.getType()},
+             loops.inputs, ValueRange{best, index}, loops.maps,
+             loops.iterators, body)
+      ->getResult(1);
 }
 
 static SmallVector<int64_t> joined(const SpatialWindow &w) {
@@ -146,10 +209,6 @@ static Value maxPool(TensorBuilder &b, Value x, const Pool &pool) {
 }
 
 static LogicalResult lowerMaxPool(Node &n) {
-  if (n.op->getNumResults() > 1 && !n.op->getResult(1).use_empty())
-    return n.error() << "with its Indices output in use is not supported; the "
-                        "pooled values are",
-           failure();
   auto pool = readPool(n);
   if (failed(pool))
     return failure();
@@ -161,7 +220,13 @@ static LogicalResult lowerMaxPool(Node &n) {
                      << " is not supported; floats of up to 32 bits and "
                         "integers of up to 16 are",
            failure();
-  Value y = n.toChannelsFirst(maxPool(n, n.toChannelsLast(n.real(0)), *pool));
+  Value x = n.toChannelsLast(n.real(0));
+  if (n.op->getNumResults() > 1 && !n.op->getResult(1).use_empty()) {
+    Value places = maxIndices(n, x, *pool, n.attr("storage_order", 0));
+    if (failed(n.set(n.toChannelsFirst(places), 1)))
+      return failure();
+  }
+  Value y = n.toChannelsFirst(maxPool(n, x, *pool));
   return whole ? n.setShadow(y) : n.setReal(y);
 }
 

@@ -259,7 +259,7 @@ static LogicalResult lowerPad(Node &n) {
 
 /// The batch as an i64 tensor of rank 0.
 static Value batchScalar(Node &n, Value v, int64_t dim) {
-  Value size = getValueOrCreateConstantIndexOp(n.b, n.loc, n.size(v, dim));
+  Value size = getValueOrCreateConstantIndexOp(n.b, n.loc, n.TensorBuilder::size(v, dim));
   Value wide = n.make<arith::IndexCastOp>(n.b.getI64Type(), size);
   auto scalar = RankedTensorType::get({}, n.b.getI64Type());
   return n.make<tensor::FromElementsOp>(scalar, wide);
