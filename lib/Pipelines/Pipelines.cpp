@@ -41,6 +41,7 @@ static void buildHWGQ(OpPassManager &function, const CompileOptions &options) {
   function.addPass(createHwgqDropStraightThrough(residues));
   function.addPass(createHwgqEvaluateConstants());
   function.addPass(createConvertOnnxToHwgq());
+  function.addPass(createHwgqSinkTransposes());
   function.addPass(createCanonicalizerPass());
   function.addPass(createCSEPass());
   function.addPass(createHwgqEvaluateConstants());

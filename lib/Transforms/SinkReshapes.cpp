@@ -222,37 +222,47 @@ struct SinkThroughExpand : OpRewritePattern<tensor::ExpandShapeOp> {
   }
 };
 
-/// collapse(transpose(x)) = transpose(collapse(x)) where each group stays
-/// together and in order.
+/// collapse(transpose(x)) = transpose(collapse(transpose(x))) where the inner
+/// transpose brings the dimensions of each group together, in the order of x
+/// otherwise, and the outer one moves whole groups.
 struct SinkThroughCollapse : OpRewritePattern<tensor::CollapseShapeOp> {
   using OpRewritePattern::OpRewritePattern;
   LogicalResult matchAndRewrite(tensor::CollapseShapeOp op,
                                 PatternRewriter &rewriter) const override {
     auto transpose = op.getSrc().getDefiningOp<linalg::TransposeOp>();
-    if (!transpose || isToChannelsLast(transpose.getPermutation()))
+    if (!transpose || isToChannelsLast(transpose.getPermutation()) ||
+        op.getResultType().getRank() == 0)
       return failure();
     ArrayRef<int64_t> perm = transpose.getPermutation();
+    // Dimensions of x by group, the groups ordered by their first one.
     SmallVector<std::pair<ReassociationIndices, int64_t>> groups;
     for (auto [g, group] : llvm::enumerate(op.getReassociationIndices())) {
       ReassociationIndices from;
-      for (int64_t d : group) {
-        if (!from.empty() && perm[d] != from.back() + 1)
-          return failure();
+      for (int64_t d : group)
         from.push_back(perm[d]);
-      }
       groups.push_back({from, int64_t(g)});
     }
-    llvm::sort(groups, [](auto &a, auto &b) { return a.first[0] < b.first[0]; });
+    llvm::sort(groups, [](auto &a, auto &b) {
+      return *llvm::min_element(a.first) < *llvm::min_element(b.first);
+    });
     Groups made;
-    SmallVector<int64_t> shape, place(groups.size());
+    SmallVector<int64_t> inner, shape, place(groups.size());
     for (auto [i, entry] : llvm::enumerate(groups)) {
-      made.push_back(entry.first);
+      ReassociationIndices group;
+      for (int64_t d : entry.first) {
+        group.push_back(inner.size());
+        inner.push_back(d);
+      }
+      made.push_back(group);
       shape.push_back(op.getResultType().getDimSize(entry.second));
       place[entry.second] = i;
     }
+    if (llvm::is_sorted(place)) // nothing moves past the collapse
+      return failure();
     TensorBuilder b(rewriter, op.getLoc());
+    Value together = b.transpose(transpose.getInput(), inner);
     Value collapsed = b.make<tensor::CollapseShapeOp>(
-        op.getResultType().clone(shape), transpose.getInput(), made);
+        op.getResultType().clone(shape), together, made);
     rewriter.replaceOp(op, b.transpose(collapsed, place));
     return success();
   }
