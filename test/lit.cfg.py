@@ -5,6 +5,7 @@ LLVM's FileCheck, not, split-file and count are on the path.
 """
 
 import os
+import sys
 
 import lit.formats
 
@@ -23,5 +24,10 @@ for name in ("ASAN_OPTIONS", "UBSAN_OPTIONS", "LSAN_OPTIONS"):
         config.environment[name] = os.environ[name]
 
 config.substitutions.append(("%examples", os.path.join(config.hwgq_source, "examples")))
+config.substitutions.append(("%python", sys.executable))
+# %encode: a ModelProto in protobuf's text form to an ONNX file, stdin to stdout.
+config.substitutions.append(
+    ("%encode", "protoc --encode=onnx_proto.ModelProto --proto_path="
+     + os.path.join(config.hwgq_build, "onnx-proto") + " onnx/onnx.proto"))
 if config.sanitize:
     config.available_features.add("sanitizer")

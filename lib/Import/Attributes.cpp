@@ -52,9 +52,9 @@ GraphBuilder::readAttribute(const AttributeProto &attribute, Location loc) {
     return mlir::Attribute(builder.getDenseF32ArrayAttr(
         {attribute.floats().data(), size_t(attribute.floats_size())}));
   case AttributeProto::INTS:
-    return mlir::Attribute(builder.getDenseI64ArrayAttr(
-        llvm::SmallVector<int64_t>(attribute.ints().begin(),
-                                   attribute.ints().end())));
+    return mlir::Attribute(
+        builder.getDenseI64ArrayAttr(llvm::SmallVector<int64_t>(
+            attribute.ints().begin(), attribute.ints().end())));
   case AttributeProto::TENSOR: {
     auto value = tensors.read(attribute.t(), loc);
     if (failed(value))
@@ -119,9 +119,8 @@ GraphBuilder::readConstant(const AttributeProto &attribute, Location loc) {
   llvm::StringRef name = attribute.name();
   auto dense = [&](mlir::Type type, llvm::ArrayRef<int64_t> shape,
                    const void *data, size_t bytes) -> mlir::ElementsAttr {
-    return onnx::makeElements(
-        mlir::RankedTensorType::get(shape, type),
-        {static_cast<const char *>(data), bytes});
+    return onnx::makeElements(mlir::RankedTensorType::get(shape, type),
+                              {static_cast<const char *>(data), bytes});
   };
   mlir::Type f32 = builder.getF32Type(), i64 = builder.getI64Type();
   if (name == "value" && typeOf(attribute) == AttributeProto::TENSOR)

@@ -36,8 +36,8 @@ Location GraphBuilder::nodeLoc(const NodeProto &node, const Scope &scope) {
 
 /// The newest opset that a file of an IR version can mean.
 static int64_t newestOpset(int64_t ir) {
-  static const int64_t newest[] = {8,  9,  10, 11, 14, 18, 20,
-                                   22, 23, 24, 26, onnx::kOpset};
+  static const int64_t newest[] = {8,  9,  10, 11, 14, 18,
+                                   20, 22, 23, 24, 26, onnx::kOpset};
   return ir < kMinIr || ir > kMaxIr ? onnx::kOpset : newest[ir - kMinIr];
 }
 
@@ -56,10 +56,9 @@ static bool isQonnxDomain(llvm::StringRef domain) {
 /// Operators that are QONNX's in whatever domain they stand.
 static bool isQonnxOperator(llvm::StringRef name) {
   static const llvm::StringRef names[] = {
-      "Quant",        "IntQuant",       "BipolarQuant",
-      "Trunc",        "TruncQuant",     "MultiThreshold",
-      "Im2Col",       "XnorPopcountMatMul", "MaxPoolNHWC",
-      "QuantAvgPool2d", "DebugMarker",  "FloatQuant"};
+      "Quant",       "IntQuant",       "BipolarQuant", "Trunc",
+      "TruncQuant",  "MultiThreshold", "Im2Col",       "XnorPopcountMatMul",
+      "MaxPoolNHWC", "QuantAvgPool2d", "DebugMarker",  "FloatQuant"};
   return llvm::is_contained(names, name);
 }
 
@@ -89,9 +88,9 @@ LogicalResult GraphBuilder::checkVersions() {
   if (!file.model->has_graph())
     return module.emitError() << "this is not an ONNX model: it has no graph";
   if (graph.node_size() == 0 || graph.output_size() == 0)
-    return module.emitError() << "the graph is empty: it has "
-                              << graph.node_size() << " nodes and "
-                              << graph.output_size() << " outputs";
+    return module.emitError()
+           << "the graph is empty: it has " << graph.node_size()
+           << " nodes and " << graph.output_size() << " outputs";
   return success();
 }
 
@@ -107,8 +106,8 @@ static std::string functionKey(llvm::StringRef domain, llvm::StringRef name,
 
 LogicalResult GraphBuilder::collectFunctions() {
   for (const auto &function : file.model->functions()) {
-    std::string key = functionKey(function.domain(), function.name(),
-                                  function.overload());
+    std::string key =
+        functionKey(function.domain(), function.name(), function.overload());
     if (!functions.try_emplace(key, &function).second)
       return module.emitError() << "the function " << printable(function.name())
                                 << " is defined twice";
@@ -128,22 +127,21 @@ GraphBuilder::inlineFunction(const NodeProto &node,
                              const ::onnx_proto::FunctionProto &function,
                              Scope &scope, Location loc) {
   if (llvm::is_contained(calls, &function))
-    return mlir::emitError(loc) << "the function "
-                                << printable(function.name())
-                                << " calls itself";
+    return mlir::emitError(loc)
+           << "the function " << printable(function.name()) << " calls itself";
   if (calls.size() >= 64)
     return mlir::emitError(loc) << "functions nest more than 64 deep";
   if (node.input_size() > function.input_size() ||
       node.output_size() > function.output_size())
-    return mlir::emitError(loc) << "the function "
-                                << printable(function.name()) << " takes "
-                                << function.input_size() << " inputs and has "
-                                << function.output_size() << " outputs";
+    return mlir::emitError(loc)
+           << "the function " << printable(function.name()) << " takes "
+           << function.input_size() << " inputs and has "
+           << function.output_size() << " outputs";
   Scope inner;
-  auto opset = readOpset(function.opset_import_size() == 0
-                             ? file.model->opset_import()
-                             : function.opset_import(),
-                         loc);
+  auto opset =
+      readOpset(function.opset_import_size() == 0 ? file.model->opset_import()
+                                                  : function.opset_import(),
+                loc);
   if (failed(opset))
     return failure();
   inner.opset = *opset;
@@ -182,8 +180,8 @@ GraphBuilder::inlineFunction(const NodeProto &node,
 
 LogicalResult GraphBuilder::addInitializers(Scope &scope) {
   auto twice = [&](const std::string &name) {
-    return mlir::emitError(nameLoc(name)) << "there are two initializers '"
-                                          << printable(name) << "'";
+    return mlir::emitError(nameLoc(name))
+           << "there are two initializers '" << printable(name) << "'";
   };
   for (const auto &tensor : graph.initializer())
     if (!scope.initializers.try_emplace(tensor.name(), &tensor).second)
@@ -239,9 +237,9 @@ LogicalResult GraphBuilder::bindInput(Scope &scope,
                                       mlir::ElementsAttr value) {
   Location loc = nameLoc(input.name());
   auto bad = [&](llvm::StringRef why) {
-    return mlir::emitError(loc) << "--bind " << printable(input.name())
-                                << ": the array, " << value.getType() << ", "
-                                << why;
+    return mlir::emitError(loc)
+           << "--bind " << printable(input.name()) << ": the array, "
+           << value.getType() << ", " << why;
   };
   auto type = mlir::dyn_cast<mlir::RankedTensorType>(value.getType());
   if (!type || !input.type().has_tensor_type())
@@ -328,9 +326,8 @@ Value GraphBuilder::noValue(Location loc) {
   return builder.create(state)->getResult(0);
 }
 
-mlir::FailureOr<Value> GraphBuilder::lookup(Scope &scope,
-                                            const std::string &name,
-                                            Location loc) {
+mlir::FailureOr<Value>
+GraphBuilder::lookup(Scope &scope, const std::string &name, Location loc) {
   auto known = scope.values.find(name);
   if (known != scope.values.end())
     return known->second;
@@ -385,9 +382,8 @@ reportCycle(llvm::ArrayRef<const NodeProto *> nodes,
     diagnostic << mlir::cast<mlir::NameLoc>(locs[index]).getName().getValue()
                << " -> ";
   }
-  return diagnostic << mlir::cast<mlir::NameLoc>(locs[path.back()])
-                           .getName()
-                           .getValue();
+  return diagnostic
+         << mlir::cast<mlir::NameLoc>(locs[path.back()]).getName().getValue();
 }
 
 mlir::FailureOr<std::vector<const NodeProto *>>
@@ -456,8 +452,8 @@ LogicalResult GraphBuilder::addOutputs(Scope &scope, mlir::func::FuncOp func) {
     results.push_back(*value);
   }
   mlir::func::ReturnOp::create(builder, builder.getUnknownLoc(), results);
-  func.setType(builder.getFunctionType(
-      func.getArgumentTypes(), mlir::ValueRange(results).getTypes()));
+  func.setType(builder.getFunctionType(func.getArgumentTypes(),
+                                       mlir::ValueRange(results).getTypes()));
   for (auto [i, output] : llvm::enumerate(graph.output()))
     func.setResultAttr(i, "hwgq.name", builder.getStringAttr(output.name()));
   return success();
@@ -467,8 +463,8 @@ mlir::func::FuncOp GraphBuilder::build() {
   if (failed(checkVersions()) || failed(collectFunctions()))
     return nullptr;
   builder.setInsertionPointToEnd(module.getBody());
-  auto func = mlir::func::FuncOp::create(
-      builder, module.getLoc(), "main", builder.getFunctionType({}, {}));
+  auto func = mlir::func::FuncOp::create(builder, module.getLoc(), "main",
+                                         builder.getFunctionType({}, {}));
   Scope scope;
   auto opset = readOpset(file.model->opset_import(), module.getLoc());
   if (failed(opset))
@@ -531,9 +527,9 @@ LogicalResult GraphBuilder::addNode(const NodeProto &node, Scope &scope) {
   while (inputs > 0 && node.input(inputs - 1).empty())
     --inputs;
   for (int i = 0; i < inputs; ++i) {
-    mlir::FailureOr<Value> value =
-        node.input(i).empty() ? mlir::FailureOr<Value>(noValue(loc))
-                              : lookup(scope, node.input(i), loc);
+    mlir::FailureOr<Value> value = node.input(i).empty()
+                                       ? mlir::FailureOr<Value>(noValue(loc))
+                                       : lookup(scope, node.input(i), loc);
     if (failed(value))
       return failure();
     state.addOperands(*value);

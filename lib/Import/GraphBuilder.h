@@ -37,7 +37,8 @@ private:
   using LogicalResult = mlir::LogicalResult;
   template <typename T> using FailureOr = mlir::FailureOr<T>;
   using Nodes = google::protobuf::RepeatedPtrField<::onnx_proto::NodeProto>;
-  using Opsets = google::protobuf::RepeatedPtrField<::onnx_proto::OperatorSetIdProto>;
+  using Opsets =
+      google::protobuf::RepeatedPtrField<::onnx_proto::OperatorSetIdProto>;
 
   // Versions and functions.
   LogicalResult checkVersions();
@@ -49,7 +50,8 @@ private:
   FailureOr<mlir::RankedTensorType>
   readInputType(const ::onnx_proto::ValueInfoProto &input);
   LogicalResult addInputs(Scope &scope, mlir::func::FuncOp func);
-  LogicalResult bindInput(Scope &scope, const ::onnx_proto::ValueInfoProto &input,
+  LogicalResult bindInput(Scope &scope,
+                          const ::onnx_proto::ValueInfoProto &input,
                           mlir::ElementsAttr value);
   LogicalResult addOutputs(Scope &scope, mlir::func::FuncOp func);
 
@@ -67,9 +69,11 @@ private:
                               const onnx::Operator &entry,
                               mlir::OperationState &state);
   FailureOr<mlir::Attribute>
-  readAttribute(const ::onnx_proto::AttributeProto &attribute, mlir::Location loc);
+  readAttribute(const ::onnx_proto::AttributeProto &attribute,
+                mlir::Location loc);
   FailureOr<mlir::ElementsAttr>
-  readConstant(const ::onnx_proto::AttributeProto &attribute, mlir::Location loc);
+  readConstant(const ::onnx_proto::AttributeProto &attribute,
+               mlir::Location loc);
   /// The attribute itself, or what a reference stands for; null if nothing.
   const ::onnx_proto::AttributeProto *
   resolve(const ::onnx_proto::AttributeProto &attribute, Scope &scope);
@@ -78,7 +82,8 @@ private:
                                 mlir::Location loc);
   mlir::Value makeConstant(mlir::ElementsAttr value, mlir::Location loc);
   mlir::Value noValue(mlir::Location loc);
-  mlir::Location nodeLoc(const ::onnx_proto::NodeProto &node, const Scope &scope);
+  mlir::Location nodeLoc(const ::onnx_proto::NodeProto &node,
+                         const Scope &scope);
   mlir::Location nameLoc(llvm::StringRef name);
   const ::onnx_proto::FunctionProto *
   findFunction(const ::onnx_proto::NodeProto &node) const;

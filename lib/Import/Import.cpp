@@ -27,7 +27,7 @@ importModel(const ModelFile &file, mlir::Location loc,
 mlir::OwningOpRef<mlir::ModuleOp>
 hwgq::importOnnx(llvm::StringRef path, mlir::MLIRContext *context,
                  const ImportOptions &options) {
-  mlir::Location loc = mlir::FileLineColLoc::get(context, path, 0, 0);
+  mlir::Location loc = mlir::UnknownLoc::get(context);
   ModelFile file;
   auto model = readModelFile(path, loc);
   if (failed(model))
@@ -43,8 +43,7 @@ mlir::OwningOpRef<mlir::ModuleOp>
 hwgq::importOnnxFromMemory(llvm::StringRef bytes, llvm::StringRef folder,
                            mlir::MLIRContext *context,
                            const ImportOptions &options) {
-  mlir::Location loc =
-      mlir::FileLineColLoc::get(context, "<memory>", 0, 0);
+  mlir::Location loc = mlir::UnknownLoc::get(context);
   auto model = readModelBytes(bytes, loc);
   if (failed(model))
     return nullptr;

@@ -18,7 +18,7 @@ static OwningOpRef<ModuleOp> loadOnnx(StringRef path, MLIRContext *context,
   import.batch = options.batch;
   import.dynamicBatch = options.dynamicBatch;
   for (const auto &[name, file] : options.binds) {
-    auto value = readNpy(file, FileLineColLoc::get(context, path, 0, 0));
+    auto value = readNpy(file, UnknownLoc::get(context));
     if (failed(value))
       return {};
     import.bind[name] = *value;

@@ -2,11 +2,11 @@
 #include "ModelFile.h"
 #include "mlir/IR/Diagnostics.h"
 #include "llvm/Support/FileSystem.h"
-#include <google/protobuf/io/coded_stream.h>
-#include <google/protobuf/io/zero_copy_stream_impl_lite.h>
 #include <cerrno>
 #include <cstring>
 #include <fcntl.h>
+#include <google/protobuf/io/coded_stream.h>
+#include <google/protobuf/io/zero_copy_stream_impl_lite.h>
 #include <unistd.h>
 
 using namespace hwgq;
@@ -70,8 +70,7 @@ static FailureOr<Model> parse(google::protobuf::io::CodedInputStream &stream,
   return model;
 }
 
-FailureOr<Model> hwgq::readModelFile(llvm::StringRef path,
-                                     mlir::Location loc) {
+FailureOr<Model> hwgq::readModelFile(llvm::StringRef path, mlir::Location loc) {
   llvm::sys::fs::file_status status;
   if (std::error_code error = llvm::sys::fs::status(path, status)) {
     mlir::emitError(loc) << "cannot be opened: " << error.message();

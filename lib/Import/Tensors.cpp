@@ -22,10 +22,8 @@ static constexpr size_t kInlineBytes = 1024;
 static constexpr int64_t kMaxSparseElements = int64_t(1) << 26;
 
 /// "the tensor 'w'"
-static mlir::InFlightDiagnostic report(Location loc,
-                                       const std::string &name) {
-  return mlir::emitError(loc)
-         << "the tensor '" << printable(name) << "' ";
+static mlir::InFlightDiagnostic report(Location loc, const std::string &name) {
+  return mlir::emitError(loc) << "the tensor '" << printable(name) << "' ";
 }
 
 /// The type of a tensor, its number of elements bounded.
@@ -85,8 +83,8 @@ static std::vector<char> unpack(llvm::function_ref<uint8_t(size_t)> byteAt,
   unsigned width = type.getIntOrFloatBitWidth(), perByte = 8 / width;
   std::vector<char> bytes(count);
   for (int64_t i = 0; i < count; ++i) {
-    unsigned value = byteAt(i / perByte) >> (i % perByte * width) &
-                     ((1u << width) - 1);
+    unsigned value =
+        byteAt(i / perByte) >> (i % perByte * width) & ((1u << width) - 1);
     if (!type.isUnsignedInteger() && value >> (width - 1))
       value |= 0xffu << width;
     bytes[i] = static_cast<char>(value);
@@ -98,7 +96,7 @@ static std::vector<char> unpack(llvm::function_ref<uint8_t(size_t)> byteAt,
 static size_t storedBytes(mlir::RankedTensorType type) {
   unsigned width = type.getElementType().getIntOrFloatBitWidth();
   size_t count = type.getNumElements();
-  return width == 1   ? count
+  return width == 1  ? count
          : width < 8 ? llvm::divideCeil(count * width, 8)
                      : count * (width / 8);
 }
@@ -162,9 +160,8 @@ static FailureOr<ElementsAttr> fromTyped(const TensorProto &tensor,
   int64_t count = type.getNumElements();
   unsigned width = type.getElementType().getIntOrFloatBitWidth();
   auto check = [&](int64_t found) -> mlir::LogicalResult {
-    int64_t wanted = width == 2 || width == 4
-                         ? llvm::divideCeil(count * width, 8)
-                         : count;
+    int64_t wanted =
+        width == 2 || width == 4 ? llvm::divideCeil(count * width, 8) : count;
     if (found == wanted)
       return mlir::success();
     return report(loc, tensor.name())
@@ -211,8 +208,8 @@ TensorReader::openExternal(llvm::StringRef location, Location loc) {
   if (known != mapped.end())
     return known->second;
   auto refuse = [&](const llvm::Twine &why) {
-    mlir::emitError(loc) << "the external data '" << printable(location)
-                         << "' " << why;
+    mlir::emitError(loc) << "the external data '" << printable(location) << "' "
+                         << why;
     return failure();
   };
   if (file.folder.empty())
@@ -259,9 +256,9 @@ TensorReader::externalBytes(const TensorProto &tensor, size_t expected,
     else if (key == "length")
       bad = value.getAsInteger(10, length);
     if (bad) {
-      report(loc, tensor.name()) << "has the external " << printable(key)
-                                 << " '" << printable(value)
-                                 << "', which is not a number";
+      report(loc, tensor.name())
+          << "has the external " << printable(key) << " '" << printable(value)
+          << "', which is not a number";
       return failure();
     }
   }
@@ -304,9 +301,9 @@ FailureOr<ElementsAttr> TensorReader::read(const TensorProto &tensor,
     return fromTyped(tensor, *type, file.model, loc);
   llvm::StringRef raw = tensor.raw_data();
   if (raw.size() != expected) {
-    report(loc, tensor.name()) << "has " << raw.size()
-                               << " bytes of data, but its shape needs "
-                               << expected;
+    report(loc, tensor.name())
+        << "has " << raw.size() << " bytes of data, but its shape needs "
+        << expected;
     return failure();
   }
   return fromRaw(*type, raw, file.model, tensor.name());
@@ -314,7 +311,8 @@ FailureOr<ElementsAttr> TensorReader::read(const TensorProto &tensor,
 
 /// Values at linear indices [n], or at coordinates [n, rank]; zeros elsewhere.
 FailureOr<ElementsAttr>
-TensorReader::read(const ::onnx_proto::SparseTensorProto &tensor, Location loc) {
+TensorReader::read(const ::onnx_proto::SparseTensorProto &tensor,
+                   Location loc) {
   const std::string &name = tensor.values().name();
   auto type = readType(tensor.dims(), tensor.values().data_type(), name, loc);
   auto values = failed(type) ? FailureOr<ElementsAttr>(failure())
@@ -330,8 +328,7 @@ TensorReader::read(const ::onnx_proto::SparseTensorProto &tensor, Location loc) 
   int64_t count = values->getNumElements(), rank = type->getRank();
   llvm::ArrayRef<int64_t> shape = indices->getShapedType().getShape();
   bool linear = shape.size() == 1 && shape[0] == count;
-  bool coordinates =
-      shape.size() == 2 && shape[0] == count && shape[1] == rank;
+  bool coordinates = shape.size() == 2 && shape[0] == count && shape[1] == rank;
   if (!indices->getElementType().isSignlessInteger(64) ||
       !(linear || coordinates))
     return bad("has indices that do not fit its values");

@@ -25,13 +25,14 @@ struct ImportOptions {
 
 /// Reads the model `path` into a module with one function @main in the normal
 /// form of hwgq/Dialect/OnnxOperators.h. Arguments and results carry their
-/// ONNX names as `hwgq.name`; ops are located by node name. The elements of
+/// ONNX names as `hwgq.name`; ops are located by node name, and errors that
+/// concern the whole file have no location. The elements of
 /// large tensors stay in the parsed message or the mapped external file, which
 /// live as long as `context`. Null after an error, which is reported through
 /// the context's diagnostics.
-mlir::OwningOpRef<mlir::ModuleOp>
-importOnnx(llvm::StringRef path, mlir::MLIRContext *context,
-           const ImportOptions &options = {});
+mlir::OwningOpRef<mlir::ModuleOp> importOnnx(llvm::StringRef path,
+                                             mlir::MLIRContext *context,
+                                             const ImportOptions &options = {});
 
 /// The same for a model in memory, which may go away afterwards. External data
 /// is looked for in `folder`; an empty one refuses it.

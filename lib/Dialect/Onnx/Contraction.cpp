@@ -110,8 +110,9 @@ static LogicalResult inferGemm(Node &node) {
   const Shape &a = node.shape(0), &b = node.shape(1);
   if (a[ta ? 0 : 1] != b[tb ? 1 : 0])
     return node.error() << "the shapes " << toString(a) << " and "
-                        << toString(b) << " cannot be multiplied (transA = "
-                        << ta << ", transB = " << tb << ")";
+                        << toString(b)
+                        << " cannot be multiplied (transA = " << ta
+                        << ", transB = " << tb << ")";
   Shape result = {a[ta ? 1 : 0], b[tb ? 0 : 1]};
   if (node.has(2)) {
     if (failed(node.requireSameType(0, 2)))
@@ -140,13 +141,13 @@ void hwgq::onnx::addContraction(std::vector<Operator> &table) {
       {"MatMulInteger", {10}, {2, 4}, {1, 1}, {}, inferMatMulInteger});
   table.push_back(
       {"QLinearMatMul", {10, 21}, {8, 8}, {1, 1}, {}, inferQLinearMatMul});
-  table.push_back({"Gemm",
-                   {1, 6, 7, 9, 11, 13},
-                   {2, 3},
-                   {1, 1},
-                   {floatAttr("alpha", 1), floatAttr("beta", 1),
-                    intAttr("transA", 0), intAttr("transB", 0),
-                    legacy("broadcast", Kind::Int)},
-                   inferGemm,
-                   upgradeGemm});
+  table.push_back(
+      {"Gemm",
+       {1, 6, 7, 9, 11, 13},
+       {2, 3},
+       {1, 1},
+       {floatAttr("alpha", 1), floatAttr("beta", 1), intAttr("transA", 0),
+        intAttr("transB", 0), legacy("broadcast", Kind::Int)},
+       inferGemm,
+       upgradeGemm});
 }

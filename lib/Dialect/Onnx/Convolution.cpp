@@ -34,8 +34,8 @@ static LogicalResult checkWeights(Node &node, Window &window, unsigned x,
     return node.error() << "the weight, shape " << toString(weight)
                         << ", is for " << found
                         << (transposed ? "" : " times group")
-                        << " input channels; the input has "
-                        << channels.fixed << " and group is " << group;
+                        << " input channels; the input has " << channels.fixed
+                        << " and group is " << group;
   return success();
 }
 
@@ -181,15 +181,21 @@ static LogicalResult inferConvTranspose(Node &node) {
 }
 
 void hwgq::onnx::addConvolution(std::vector<Operator> &table) {
-  std::vector<AttributeSpec> window = {
-      intAttr("group", 1), optional("kernel_shape", Kind::Ints),
-      optional("pads", Kind::Ints), optional("strides", Kind::Ints),
-      optional("dilations", Kind::Ints), legacy("auto_pad", Kind::String)};
+  std::vector<AttributeSpec> window = {intAttr("group", 1),
+                                       optional("kernel_shape", Kind::Ints),
+                                       optional("pads", Kind::Ints),
+                                       optional("strides", Kind::Ints),
+                                       optional("dilations", Kind::Ints),
+                                       legacy("auto_pad", Kind::String)};
   std::vector<AttributeSpec> transposed = window;
   transposed.push_back(optional("output_padding", Kind::Ints));
   transposed.push_back(legacy("output_shape", Kind::Ints));
   table.push_back({"Conv", {1, 11, 22}, {2, 3}, {1, 1}, window, inferConv});
-  table.push_back({"ConvTranspose", {1, 11, 22}, {2, 3}, {1, 1}, transposed,
+  table.push_back({"ConvTranspose",
+                   {1, 11, 22},
+                   {2, 3},
+                   {1, 1},
+                   transposed,
                    inferConvTranspose});
   table.push_back(
       {"ConvInteger", {10}, {2, 4}, {1, 1}, window, inferConvInteger});

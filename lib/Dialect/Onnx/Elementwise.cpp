@@ -169,16 +169,16 @@ static LogicalResult upgradeVariadic(Node &node) {
   for (unsigned i = 1; i < count; ++i)
     value = node.create(binary, {value, node.input(i)});
   if (name == "Mean" && count > 1)
-    value = node.create(
-        "Div", {value, node.scalar(node.elementType(0), count)});
+    value =
+        node.create("Div", {value, node.scalar(node.elementType(0), count)});
   return node.replace(value);
 }
 
 /// x * max(0, min(1, x / 6 + 1/2)).
 static LogicalResult upgradeHardSwish(Node &node) {
-  Value gate = node.create(
-      "HardSigmoid", node.input(0),
-      {node.attr("alpha", 1.0f / 6.0f), node.attr("beta", 0.5f)});
+  Value gate =
+      node.create("HardSigmoid", node.input(0),
+                  {node.attr("alpha", 1.0f / 6.0f), node.attr("beta", 0.5f)});
   return node.replace(node.create("Mul", {node.input(0), gate}));
 }
 
@@ -217,15 +217,14 @@ void hwgq::onnx::addElementwise(std::vector<Operator> &table) {
   unary("ThresholdedRelu", {10, 22}, inferFloat, {floatAttr("alpha", 1)});
   unary("HardSigmoid", {1, 6, 22}, inferFloat,
         {floatAttr("alpha", 0.2f), floatAttr("beta", 0.5f)});
-  table.push_back({"HardSwish", {14, 22}, {1, 1}, {1, 1}, {}, nullptr,
-                   upgradeHardSwish});
+  table.push_back(
+      {"HardSwish", {14, 22}, {1, 1}, {1, 1}, {}, nullptr, upgradeHardSwish});
 
   std::vector<AttributeSpec> old = {consumed, legacy("broadcast", Kind::Int),
                                     legacy("axis", Kind::Int)};
   auto binary = [&](llvm::StringRef name, std::vector<int> since,
                     Operator::Function infer) {
-    table.push_back(
-        {name, since, {2, 2}, {1, 1}, old, infer, upgradeBinary});
+    table.push_back({name, since, {2, 2}, {1, 1}, old, infer, upgradeBinary});
   };
   for (llvm::StringRef name : {"Add", "Sub", "Mul", "Div"})
     binary(name, {1, 6, 7, 13, 14}, inferArithmetic);
@@ -240,8 +239,13 @@ void hwgq::onnx::addElementwise(std::vector<Operator> &table) {
 
   auto variadic = [&](llvm::StringRef name, std::vector<int> since,
                       Operator::Function infer) {
-    table.push_back({name, since, {1, Operator::kVariadic}, {1, 1}, {consumed},
-                     infer, upgradeVariadic});
+    table.push_back({name,
+                     since,
+                     {1, Operator::kVariadic},
+                     {1, 1},
+                     {consumed},
+                     infer,
+                     upgradeVariadic});
   };
   variadic("Min", {1, 6, 8, 12, 13}, inferArithmetic);
   variadic("Max", {1, 6, 8, 12, 13}, inferArithmetic);
@@ -251,14 +255,19 @@ void hwgq::onnx::addElementwise(std::vector<Operator> &table) {
   table.push_back(
       {"Mod", {10, 13, 28}, {2, 2}, {1, 1}, {intAttr("fmod", 0)}, inferMod});
   table.push_back({"Where", {9, 16}, {3, 3}, {1, 1}, {}, inferWhere});
-  table.push_back({"PRelu", {1, 6, 7, 9, 16}, {2, 2}, {1, 1}, {consumed},
-                   inferPRelu, upgradePRelu});
-  table.push_back({"Clip",
-                   {1, 6, 11, 12, 13},
-                   {1, 3},
+  table.push_back({"PRelu",
+                   {1, 6, 7, 9, 16},
+                   {2, 2},
                    {1, 1},
-                   {consumed, legacy("min", Kind::Float),
-                    legacy("max", Kind::Float)},
-                   inferClip,
-                   upgradeClip});
+                   {consumed},
+                   inferPRelu,
+                   upgradePRelu});
+  table.push_back(
+      {"Clip",
+       {1, 6, 11, 12, 13},
+       {1, 3},
+       {1, 1},
+       {consumed, legacy("min", Kind::Float), legacy("max", Kind::Float)},
+       inferClip,
+       upgradeClip});
 }

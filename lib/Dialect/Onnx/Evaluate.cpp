@@ -202,9 +202,8 @@ static std::optional<Contents> expand(Node &node, unsigned index,
   return result;
 }
 
-static std::optional<Contents> evaluateElementwise(Node &node,
-                                                   llvm::StringRef name,
-                                                   const Info &out) {
+static std::optional<Contents>
+evaluateElementwise(Node &node, llvm::StringRef name, const Info &out) {
   std::optional<llvm::SmallVector<int64_t>> sizes = smallShape(out.shape);
   if (!sizes)
     return std::nullopt;
@@ -220,9 +219,8 @@ static std::optional<Contents> evaluateElementwise(Node &node,
     const Element &a = operands[0][i];
     Known value;
     if (name == "Where")
-      value = a.value.isStatic()
-                  ? Known(operands[a.value.fixed ? 1 : 2][i])
-                  : std::nullopt;
+      value = a.value.isStatic() ? Known(operands[a.value.fixed ? 1 : 2][i])
+                                 : std::nullopt;
     else if (name == "Cast")
       value = cast(a, out.elementType);
     else if (operands.size() == 1)
@@ -244,8 +242,8 @@ static std::optional<Contents> evaluateGather(Node &node) {
   int64_t size = data.contents->size();
   Contents result;
   for (const Element &index : *indices.contents) {
-    int64_t at = index.value.fixed < 0 ? index.value.fixed + size
-                                       : index.value.fixed;
+    int64_t at =
+        index.value.fixed < 0 ? index.value.fixed + size : index.value.fixed;
     if (!index.value.isStatic() || at < 0 || at >= size)
       return std::nullopt;
     result.push_back((*data.contents)[at]);
@@ -286,8 +284,7 @@ static std::optional<Contents> evaluateSlice(Node &node, const Info &out) {
 }
 
 static std::optional<Contents> evaluateRange(Node &node, const Info &out) {
-  if (!node.in(0).contents || !node.in(2).contents ||
-      !smallShape(out.shape))
+  if (!node.in(0).contents || !node.in(2).contents || !smallShape(out.shape))
     return std::nullopt;
   const Element &start = node.in(0).contents->front();
   const Element &delta = node.in(2).contents->front();
@@ -315,8 +312,8 @@ static std::optional<Contents> evaluateReduce(Node &node,
   for (const Element &element : llvm::drop_begin(*data.contents)) {
     if (op.empty() || element.isFloat || !result)
       return std::nullopt;
-    result = fit(integerBinary(op, result->value, element.value),
-                 data.elementType);
+    result =
+        fit(integerBinary(op, result->value, element.value), data.elementType);
   }
   return result && !result->isFloat ? std::optional(Contents{*result})
                                     : std::nullopt;
@@ -357,19 +354,18 @@ std::optional<Contents> hwgq::onnx::evaluateContents(Node &node) {
     return evaluateRange(node, out);
   if (name.starts_with("Reduce"))
     return evaluateReduce(node, name);
-  if (name == "Reshape" ||
-      (name == "Transpose" && out.shape.size() <= 1))
+  if (name == "Reshape" || (name == "Transpose" && out.shape.size() <= 1))
     return node.in(0).contents;
   if (name == "Expand") {
     std::optional<llvm::SmallVector<int64_t>> sizes = smallShape(out.shape);
     return sizes ? expand(node, 0, *sizes) : std::nullopt;
   }
   static const llvm::StringRef elementwise[] = {
-      "Add",   "Sub",  "Mul",     "Div",  "Mod",            "Min",
-      "Max",   "Neg",  "Abs",     "Cast", "Where",          "Equal",
-      "Greater", "Less", "GreaterOrEqual", "LessOrEqual",   "And",
-      "Or",    "Xor",  "Not",     "Floor", "Ceil",          "Round",
-      "Sqrt"};
+      "Add",         "Sub",   "Mul",     "Div",  "Mod",
+      "Min",         "Max",   "Neg",     "Abs",  "Cast",
+      "Where",       "Equal", "Greater", "Less", "GreaterOrEqual",
+      "LessOrEqual", "And",   "Or",      "Xor",  "Not",
+      "Floor",       "Ceil",  "Round",   "Sqrt"};
   if (llvm::is_contained(elementwise, name) && node.numInputs() > 0)
     return evaluateElementwise(node, name, out);
   return std::nullopt;

@@ -32,8 +32,8 @@ static Range sliceStatic(int64_t start, int64_t end, int64_t step,
   }
   start = clamp(start, -1, size - 1);
   end = end < -size ? -1 : clamp(end, -1, size - 1);
-  int64_t count = start > end ? (start - end - 1) / -std::max(step, -kEnd) + 1
-                              : 0;
+  int64_t count =
+      start > end ? (start - end - 1) / -std::max(step, -kEnd) + 1 : 0;
   // An end before the first element cannot be written as -1.
   return {std::max<int64_t>(start, 0), end < 0 ? -kEnd : end, count};
 }
@@ -77,8 +77,7 @@ readOptional(Node &node, unsigned index, llvm::StringRef what, size_t count,
 
 static LogicalResult inferSlice(Node &node) {
   FailureOr<Contents> starts = node.contents(1, "starts");
-  FailureOr<Contents> ends =
-      failed(starts) ? starts : node.contents(2, "ends");
+  FailureOr<Contents> ends = failed(starts) ? starts : node.contents(2, "ends");
   if (failed(starts) || failed(ends))
     return failure();
   size_t count = starts->size();
@@ -236,12 +235,23 @@ void hwgq::onnx::addIndexing(std::vector<Operator> &table) {
                     legacy("axes", Kind::Ints)},
                    inferSlice,
                    upgradeSlice});
-  table.push_back({"Gather", {1, 11, 13}, {2, 2}, {1, 1}, {intAttr("axis", 0)},
+  table.push_back({"Gather",
+                   {1, 11, 13},
+                   {2, 2},
+                   {1, 1},
+                   {intAttr("axis", 0)},
                    inferGather});
-  table.push_back({"GatherElements", {11, 13}, {2, 2}, {1, 1},
-                   {intAttr("axis", 0)}, inferGatherElements});
+  table.push_back({"GatherElements",
+                   {11, 13},
+                   {2, 2},
+                   {1, 1},
+                   {intAttr("axis", 0)},
+                   inferGatherElements});
   for (llvm::StringRef name : {"ArgMax", "ArgMin"})
-    table.push_back({name, {1, 11, 12, 13}, {1, 1}, {1, 1},
+    table.push_back({name,
+                     {1, 11, 12, 13},
+                     {1, 1},
+                     {1, 1},
                      {intAttr("axis", 0), intAttr("keepdims", 1),
                       intAttr("select_last_index", 0)},
                      inferArg});

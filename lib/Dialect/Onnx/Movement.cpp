@@ -11,7 +11,8 @@ using Kind = AttributeKind;
 Type hwgq::onnx::getElementType(int64_t dataType, mlir::MLIRContext *context) {
   mlir::Builder b(context);
   auto integer = [&](unsigned width, bool isUnsigned) -> Type {
-    return isUnsigned ? b.getIntegerType(width, false) : b.getIntegerType(width);
+    return isUnsigned ? b.getIntegerType(width, false)
+                      : b.getIntegerType(width);
   };
   switch (dataType) {
   case 1:
@@ -62,13 +63,13 @@ int64_t hwgq::onnx::getDataType(Type type) {
 
 llvm::StringRef hwgq::onnx::getDataTypeName(int64_t dataType) {
   static const llvm::StringRef names[] = {
-      "UNDEFINED",  "FLOAT",         "UINT8",          "INT8",
-      "UINT16",     "INT16",         "INT32",          "INT64",
-      "STRING",     "BOOL",          "FLOAT16",        "DOUBLE",
-      "UINT32",     "UINT64",        "COMPLEX64",      "COMPLEX128",
-      "BFLOAT16",   "FLOAT8E4M3FN",  "FLOAT8E4M3FNUZ", "FLOAT8E5M2",
-      "FLOAT8E5M2FNUZ", "UINT4",     "INT4",           "FLOAT4E2M1",
-      "FLOAT8E8M0", "UINT2",         "INT2",           "FLOAT6E2M3",
+      "UNDEFINED",      "FLOAT",        "UINT8",          "INT8",
+      "UINT16",         "INT16",        "INT32",          "INT64",
+      "STRING",         "BOOL",         "FLOAT16",        "DOUBLE",
+      "UINT32",         "UINT64",       "COMPLEX64",      "COMPLEX128",
+      "BFLOAT16",       "FLOAT8E4M3FN", "FLOAT8E4M3FNUZ", "FLOAT8E5M2",
+      "FLOAT8E5M2FNUZ", "UINT4",        "INT4",           "FLOAT4E2M1",
+      "FLOAT8E8M0",     "UINT2",        "INT2",           "FLOAT6E2M3",
       "FLOAT6E3M2"};
   return dataType >= 0 && dataType < int64_t(std::size(names))
              ? names[dataType]
@@ -208,8 +209,8 @@ static LogicalResult inferSplit(Node &node) {
       return node.error() << "split " << toString(parts) << " does not cut "
                           << toString({size}) << " into " << count;
   } else {
-    int64_t wanted = node.hasAttr("num_outputs") ? node.getInt("num_outputs")
-                                                 : count;
+    int64_t wanted =
+        node.hasAttr("num_outputs") ? node.getInt("num_outputs") : count;
     if (wanted != count)
       return node.error() << "num_outputs is " << wanted << ", but there are "
                           << count << " outputs";
@@ -218,8 +219,8 @@ static LogicalResult inferSplit(Node &node) {
     else if (size.isStatic()) {
       int64_t chunk = (size.fixed + count - 1) / count;
       for (int64_t i = 0; i < count; ++i)
-        parts.push_back(std::max<int64_t>(
-            std::min(chunk, size.fixed - i * chunk), 0));
+        parts.push_back(
+            std::max<int64_t>(std::min(chunk, size.fixed - i * chunk), 0));
     } else
       return node.error() << "the batch cannot be cut into " << count
                           << " parts";
@@ -289,8 +290,9 @@ static LogicalResult inferPad(Node &node) {
   if (given->size() != 2 * axes.size())
     return node.error() << "pads must have " << 2 * axes.size()
                         << " elements, not " << given->size();
-  if (node.has(2) && (failed(node.requireSameType(0, 2)) ||
-                      !product(node.shape(2)) || !product(node.shape(2))->is(1)))
+  if (node.has(2) &&
+      (failed(node.requireSameType(0, 2)) || !product(node.shape(2)) ||
+       !product(node.shape(2))->is(1)))
     return node.error() << "constant_value must be a scalar of the input's "
                            "type";
   llvm::SmallVector<int64_t> pads(2 * rank, 0);
@@ -325,7 +327,8 @@ static LogicalResult upgradePad(Node &node) {
   node.attrToInput("pads", 1);
   if (node.hasAttr("value")) {
     if (!node.has(2))
-      node.setInput(2, node.scalar(node.elementType(0), node.getFloat("value")));
+      node.setInput(2,
+                    node.scalar(node.elementType(0), node.getFloat("value")));
     node.dropAttr("value");
   }
   return success();
@@ -373,32 +376,53 @@ static LogicalResult upgradeDepthToSpace(Node &node) {
 }
 
 void hwgq::onnx::addMovement(std::vector<Operator> &table) {
-  table.push_back({"Identity", {1, 13, 14, 16, 19, 21, 23, 24, 25}, {1, 1},
-                   {1, 1}, {}, nullptr, replaceByInput});
+  table.push_back({"Identity",
+                   {1, 13, 14, 16, 19, 21, 23, 24, 25},
+                   {1, 1},
+                   {1, 1},
+                   {},
+                   nullptr,
+                   replaceByInput});
   table.push_back(
       {"DebugMarker", {1}, {1, 1}, {1, 1}, {}, nullptr, replaceByInput});
-  table.push_back({"Dropout",
-                   {1, 6, 7, 10, 12, 13, 22},
-                   {1, 3},
-                   {1, 2},
-                   {legacy("ratio", Kind::Float), legacy("is_test", Kind::Int),
-                    legacy("seed", Kind::Int),
-                    legacy("consumed_inputs", Kind::Ints)},
-                   nullptr,
-                   upgradeDropout});
-  table.push_back({"Cast", {1, 6, 9, 13, 19, 21, 23, 24, 25, 28}, {1, 1},
+  table.push_back(
+      {"Dropout",
+       {1, 6, 7, 10, 12, 13, 22},
+       {1, 3},
+       {1, 2},
+       {legacy("ratio", Kind::Float), legacy("is_test", Kind::Int),
+        legacy("seed", Kind::Int), legacy("consumed_inputs", Kind::Ints)},
+       nullptr,
+       upgradeDropout});
+  table.push_back({"Cast",
+                   {1, 6, 9, 13, 19, 21, 23, 24, 25, 28},
+                   {1, 1},
                    {1, 1},
                    {required("to", Kind::Int), legacy("saturate", Kind::Int),
                     legacy("round_mode", Kind::String)},
-                   inferCast, upgradeCast});
-  table.push_back({"CastLike", {15, 19, 21, 23, 24, 25}, {2, 2}, {1, 1},
-                   {legacy("saturate", Kind::Int),
-                    legacy("round_mode", Kind::String)},
-                   nullptr, upgradeCastLike});
-  table.push_back({"Transpose", {1, 13, 21, 23, 24, 25}, {1, 1}, {1, 1},
-                   {optional("perm", Kind::Ints)}, inferTranspose});
-  table.push_back({"Concat", {1, 4, 11, 13}, {1, Operator::kVariadic}, {1, 1},
-                   {required("axis", Kind::Int)}, inferConcat, upgradeConcat});
+                   inferCast,
+                   upgradeCast});
+  table.push_back(
+      {"CastLike",
+       {15, 19, 21, 23, 24, 25},
+       {2, 2},
+       {1, 1},
+       {legacy("saturate", Kind::Int), legacy("round_mode", Kind::String)},
+       nullptr,
+       upgradeCastLike});
+  table.push_back({"Transpose",
+                   {1, 13, 21, 23, 24, 25},
+                   {1, 1},
+                   {1, 1},
+                   {optional("perm", Kind::Ints)},
+                   inferTranspose});
+  table.push_back({"Concat",
+                   {1, 4, 11, 13},
+                   {1, Operator::kVariadic},
+                   {1, 1},
+                   {required("axis", Kind::Int)},
+                   inferConcat,
+                   upgradeConcat});
   table.push_back({"Split",
                    {1, 2, 11, 13, 18},
                    {1, 2},
@@ -408,19 +432,29 @@ void hwgq::onnx::addMovement(std::vector<Operator> &table) {
                    inferSplit,
                    upgradeSplit});
   table.push_back({"Tile", {1, 6, 13}, {2, 2}, {1, 1}, {}, inferTile});
-  table.push_back({"Pad",
-                   {1, 2, 11, 13, 18, 19, 21, 23, 24, 25},
-                   {1, 4},
-                   {1, 1},
-                   {stringAttr("mode", "constant"),
-                    legacy("pads", Kind::Ints), legacy("paddings", Kind::Ints),
-                    legacy("value", Kind::Float)},
-                   inferPad,
-                   upgradePad});
+  table.push_back(
+      {"Pad",
+       {1, 2, 11, 13, 18, 19, 21, 23, 24, 25},
+       {1, 4},
+       {1, 1},
+       {stringAttr("mode", "constant"), legacy("pads", Kind::Ints),
+        legacy("paddings", Kind::Ints), legacy("value", Kind::Float)},
+       inferPad,
+       upgradePad});
   std::vector<AttributeSpec> block = {required("blocksize", Kind::Int),
                                       stringAttr("mode", "DCR")};
-  table.push_back({"DepthToSpace", {1, 11, 13, 28}, {1, 1}, {1, 1}, block,
-                   nullptr, upgradeDepthToSpace});
-  table.push_back({"SpaceToDepth", {1, 13, 28}, {1, 1}, {1, 1}, block, nullptr,
+  table.push_back({"DepthToSpace",
+                   {1, 11, 13, 28},
+                   {1, 1},
+                   {1, 1},
+                   block,
+                   nullptr,
+                   upgradeDepthToSpace});
+  table.push_back({"SpaceToDepth",
+                   {1, 13, 28},
+                   {1, 1},
+                   {1, 1},
+                   block,
+                   nullptr,
                    upgradeDepthToSpace});
 }

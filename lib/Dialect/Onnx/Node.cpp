@@ -86,8 +86,8 @@ FailureOr<Contents> Node::contents(unsigned index, llvm::StringRef what) {
   return *in(index).contents;
 }
 
-FailureOr<llvm::SmallVector<int64_t>>
-Node::constantInts(unsigned index, llvm::StringRef what) {
+FailureOr<llvm::SmallVector<int64_t>> Node::constantInts(unsigned index,
+                                                         llvm::StringRef what) {
   FailureOr<Contents> elements = contents(index, what);
   if (failed(elements))
     return failure();
@@ -280,8 +280,7 @@ Value Node::reshape(Value value, llvm::ArrayRef<Dim> shape) {
   for (Dim dim : shape)
     contents.push_back({false, dim, 0});
   state.info(target).contents = contents;
-  return create("Reshape", {value, target},
-                {attr("allowzero", int64_t(zero))});
+  return create("Reshape", {value, target}, {attr("allowzero", int64_t(zero))});
 }
 
 Value Node::transpose(Value value, llvm::ArrayRef<int64_t> perm) {

@@ -126,7 +126,8 @@ public:
   void setString(llvm::StringRef name, llvm::StringRef value);
   void dropAttr(llvm::StringRef name) { op->removeAttr(name); }
   /// `axis` brought to 0 <= axis < rank (<= rank when `end`).
-  FailureOr<int64_t> normalizeAxis(int64_t axis, int64_t rank, bool end = false);
+  FailureOr<int64_t> normalizeAxis(int64_t axis, int64_t rank,
+                                   bool end = false);
   /// The attribute `axis`, normalised for `rank` and written back.
   FailureOr<int64_t> axis(int64_t rank);
   FailureOr<llvm::SmallVector<int64_t>>

@@ -44,9 +44,9 @@ static LogicalResult upgradeBatchNormalization(Node &node) {
   if (node.op->getNumResults() > 1) {
     for (mlir::OpResult extra : llvm::drop_begin(node.op->getResults()))
       if (!extra.use_empty())
-        return node.error() << "the statistics (output "
-                            << extra.getResultNumber()
-                            << ") exist in training only";
+        return node.error()
+               << "the statistics (output " << extra.getResultNumber()
+               << ") exist in training only";
     Value value = node.create(node.entry.name, node.op->getOperands(),
                               {node.attr("epsilon", node.getFloat("epsilon"))});
     llvm::SmallVector<Value> values(node.op->getNumResults(), value);
@@ -110,26 +110,37 @@ static LogicalResult upgradeSoftmax(Node &node) {
 }
 
 void hwgq::onnx::addNormalization(std::vector<Operator> &table) {
-  table.push_back({"BatchNormalization",
-                   {1, 6, 7, 9, 14, 15},
-                   {5, 5},
-                   {1, 5},
-                   {floatAttr("epsilon", 1e-5f),
-                    legacy("momentum", Kind::Float),
-                    legacy("spatial", Kind::Int), legacy("is_test", Kind::Int),
-                    legacy("training_mode", Kind::Int),
-                    legacy("consumed_inputs", Kind::Ints)},
-                   inferBatchNormalization,
-                   upgradeBatchNormalization});
-  table.push_back({"InstanceNormalization", {1, 6, 22}, {3, 3}, {1, 1},
-                   {floatAttr("epsilon", 1e-5f),
-                    legacy("consumed_inputs", Kind::Ints)},
-                   inferInstanceNormalization});
-  table.push_back({"LRN", {1, 13}, {1, 1}, {1, 1},
+  table.push_back(
+      {"BatchNormalization",
+       {1, 6, 7, 9, 14, 15},
+       {5, 5},
+       {1, 5},
+       {floatAttr("epsilon", 1e-5f), legacy("momentum", Kind::Float),
+        legacy("spatial", Kind::Int), legacy("is_test", Kind::Int),
+        legacy("training_mode", Kind::Int),
+        legacy("consumed_inputs", Kind::Ints)},
+       inferBatchNormalization,
+       upgradeBatchNormalization});
+  table.push_back(
+      {"InstanceNormalization",
+       {1, 6, 22},
+       {3, 3},
+       {1, 1},
+       {floatAttr("epsilon", 1e-5f), legacy("consumed_inputs", Kind::Ints)},
+       inferInstanceNormalization});
+  table.push_back({"LRN",
+                   {1, 13},
+                   {1, 1},
+                   {1, 1},
                    {floatAttr("alpha", 1e-4f), floatAttr("beta", 0.75f),
                     floatAttr("bias", 1), required("size", Kind::Int)},
                    inferLrn});
   for (llvm::StringRef name : {"Softmax", "LogSoftmax"})
-    table.push_back({name, {1, 11, 13}, {1, 1}, {1, 1}, {intAttr("axis", -1)},
-                     inferSoftmax, upgradeSoftmax});
+    table.push_back({name,
+                     {1, 11, 13},
+                     {1, 1},
+                     {1, 1},
+                     {intAttr("axis", -1)},
+                     inferSoftmax,
+                     upgradeSoftmax});
 }

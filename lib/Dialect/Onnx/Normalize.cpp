@@ -145,9 +145,9 @@ LogicalResult Normalizer::setArguments() {
   for (mlir::BlockArgument argument : func.getArguments()) {
     auto type = mlir::dyn_cast<mlir::RankedTensorType>(argument.getType());
     if (!type)
-      return func.emitError() << "input " << argument.getArgNumber()
-                              << " must be a ranked tensor, not "
-                              << argument.getType();
+      return func.emitError()
+             << "input " << argument.getArgNumber()
+             << " must be a ranked tensor, not " << argument.getType();
     for (int64_t i = 1; i < type.getRank(); ++i)
       if (type.isDynamicDim(i))
         return func.emitError()
@@ -168,10 +168,10 @@ LogicalResult Normalizer::setArguments() {
     info.elementType = type.getElementType();
     for (int64_t i = 0; i < type.getRank(); ++i) {
       int64_t size = type.getDimSize(i);
-      bool batch = i == 0 && (type.isDynamicDim(0) ||
-                              (wanted && old && size == *old &&
-                               std::min<int64_t>(type.getRank(), 2) ==
-                                   bestRank));
+      bool batch =
+          i == 0 && (type.isDynamicDim(0) ||
+                     (wanted && old && size == *old &&
+                      std::min<int64_t>(type.getRank(), 2) == bestRank));
       info.shape.push_back(batch ? Dim(1, 0) : Dim(size));
     }
     argument.setType(state.getType(info));
@@ -182,8 +182,8 @@ LogicalResult Normalizer::setArguments() {
 LogicalResult Normalizer::checkBatch() {
   if (state.options.batch &&
       (*state.options.batch < 1 || *state.options.batch > (1 << 30)))
-    return func.emitError() << "the batch must be from 1 to 2^30, not "
-                            << *state.options.batch;
+    return func.emitError()
+           << "the batch must be from 1 to 2^30, not " << *state.options.batch;
   bool any = llvm::any_of(func.getArguments(), [&](Value argument) {
     const Shape &shape = state.info(argument).shape;
     return !shape.empty() && !shape[0].isStatic();
@@ -200,17 +200,17 @@ LogicalResult Normalizer::readOperands(mlir::Operation *op) {
       continue;
     auto type = mlir::dyn_cast<mlir::RankedTensorType>(operand.getType());
     if (!type)
-      return op->emitError() << getOperatorName(op) << ": input " << i
-                             << " must be a ranked tensor, not "
-                             << operand.getType();
+      return op->emitError()
+             << getOperatorName(op) << ": input " << i
+             << " must be a ranked tensor, not " << operand.getType();
     Info &info = state.info(operand);
     info.elementType = type.getElementType();
     for (auto [axis, size] : llvm::enumerate(type.getShape())) {
       bool dynamic = mlir::ShapedType::isDynamic(size);
       if (dynamic && axis > 0)
-        return op->emitError() << getOperatorName(op) << ": input " << i
-                               << ", type " << type
-                               << ": only the leading size may be dynamic";
+        return op->emitError()
+               << getOperatorName(op) << ": input " << i << ", type " << type
+               << ": only the leading size may be dynamic";
       info.shape.push_back(dynamic ? Dim(1, 0) : Dim(size));
     }
   }
@@ -228,8 +228,7 @@ void Normalizer::foldKnown(Node &node) {
   unsigned width = info.elementType.getIntOrFloatBitWidth();
   for (const Element &element : *info.contents) {
     int64_t size = state.getSize(element.value);
-    if (element.isFloat ||
-        (!element.value.isStatic() && !state.options.batch))
+    if (element.isFloat || (!element.value.isStatic() && !state.options.batch))
       return;
     values.push_back(llvm::APInt(64, uint64_t(size)).zextOrTrunc(width));
   }
@@ -302,7 +301,8 @@ LogicalResult Normalizer::run() {
       return failure();
     // New ops stand where the replaced one stood.
     op = !replaced ? op->getNextNode()
-                   : before ? before->getNextNode() : &block.front();
+         : before  ? before->getNextNode()
+                   : &block.front();
   }
   eraseDeadOps(func);
   setFunctionType();

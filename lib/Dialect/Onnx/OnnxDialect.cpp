@@ -6,13 +6,10 @@ using namespace hwgq::onnx;
 
 namespace {
 /// Says of every op that it has no effects, so that equal ones merge.
-struct NoEffects
-    : mlir::MemoryEffectOpInterface::FallbackModel<NoEffects> {
-  void getEffects(
-      mlir::Operation *,
-      llvm::SmallVectorImpl<
-          mlir::SideEffects::EffectInstance<mlir::MemoryEffects::Effect>> &)
-      const {}
+struct NoEffects : mlir::MemoryEffectOpInterface::FallbackModel<NoEffects> {
+  void getEffects(mlir::Operation *,
+                  llvm::SmallVectorImpl<mlir::SideEffects::EffectInstance<
+                      mlir::MemoryEffects::Effect>> &) const {}
 };
 } // namespace
 
@@ -22,11 +19,9 @@ OnnxDialect::OnnxDialect(mlir::MLIRContext *context)
   allowUnknownOperations();
 }
 
-void *
-OnnxDialect::getRegisteredInterfaceForOp(mlir::TypeID interface,
-                                         mlir::OperationName) {
+void *OnnxDialect::getRegisteredInterfaceForOp(mlir::TypeID interface,
+                                               mlir::OperationName) {
   static NoEffects effects;
-  return interface == mlir::MemoryEffectOpInterface::getInterfaceID()
-             ? &effects
-             : nullptr;
+  return interface == mlir::MemoryEffectOpInterface::getInterfaceID() ? &effects
+                                                                      : nullptr;
 }

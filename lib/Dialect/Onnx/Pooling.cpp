@@ -88,15 +88,13 @@ FailureOr<Shape> Window::slide(Node &node, bool ceil) {
     int64_t room = input[i] + pads[i] + pads[n + i] - extent(i);
     if (room < 0) {
       node.error() << "the window covers " << extent(i)
-                   << " elements of spatial axis " << i
-                   << ", which has only " << input[i] << " and pads of "
-                   << pads[i] + pads[n + i];
+                   << " elements of spatial axis " << i << ", which has only "
+                   << input[i] << " and pads of " << pads[i] + pads[n + i];
       return failure();
     }
     int64_t result = room / strides[i] + 1;
     // A window that begins in the padding behind the input does not count.
-    if (ceil && room % strides[i] &&
-        result * strides[i] < input[i] + pads[i])
+    if (ceil && room % strides[i] && result * strides[i] < input[i] + pads[i])
       ++result;
     out.push_back(result);
   }
@@ -208,8 +206,8 @@ static LogicalResult upgradeLpPool(Node &node) {
     count *= static_cast<double>(k);
   // Opset 1 has p as a float.
   auto real = node.op->getAttrOfType<mlir::FloatAttr>("p");
-  double p = real ? real.getValueAsDouble()
-                  : static_cast<double>(node.getInt("p"));
+  double p =
+      real ? real.getValueAsDouble() : static_cast<double>(node.getInt("p"));
   Type type = node.elementType(0);
   Value x = node.create("Abs", node.input(0));
   x = node.create("Pow", {x, node.scalar(type, p)});
@@ -229,12 +227,26 @@ void hwgq::onnx::addPooling(std::vector<Operator> &table) {
   lp.push_back(intAttr("p", 2));
   table.push_back(
       {"MaxPool", {1, 8, 10, 11, 12, 22}, {1, 1}, {1, 2}, max, inferMaxPool});
-  table.push_back({"AveragePool", {1, 7, 10, 11, 19, 22}, {1, 1}, {1, 1},
-                   average, inferAveragePool});
-  table.push_back({"LpPool", {1, 2, 11, 18, 22}, {1, 1}, {1, 1}, lp, nullptr,
+  table.push_back({"AveragePool",
+                   {1, 7, 10, 11, 19, 22},
+                   {1, 1},
+                   {1, 1},
+                   average,
+                   inferAveragePool});
+  table.push_back({"LpPool",
+                   {1, 2, 11, 18, 22},
+                   {1, 1},
+                   {1, 1},
+                   lp,
+                   nullptr,
                    upgradeLpPool});
-  table.push_back({"GlobalLpPool", {1, 2, 22}, {1, 1}, {1, 1},
-                   {intAttr("p", 2)}, nullptr, upgradeLpPool});
+  table.push_back({"GlobalLpPool",
+                   {1, 2, 22},
+                   {1, 1},
+                   {1, 1},
+                   {intAttr("p", 2)},
+                   nullptr,
+                   upgradeLpPool});
   for (llvm::StringRef name : {"GlobalAveragePool", "GlobalMaxPool"})
     table.push_back(
         {name, {1, 22}, {1, 1}, {1, 1}, {}, nullptr, upgradeGlobal});

@@ -11,9 +11,9 @@ static LogicalResult checkRounding(Node &node) {
   std::string mode = node.getString("rounding_mode").upper();
   if (mode == "HALF_EVEN")
     mode = "ROUND";
-  static const llvm::StringRef known[] = {"ROUND", "CEIL",    "FLOOR",
-                                          "UP",    "DOWN",    "HALF_UP",
-                                          "HALF_DOWN", "ROUND_TO_ZERO"};
+  static const llvm::StringRef known[] = {
+      "ROUND", "CEIL",    "FLOOR",     "UP",
+      "DOWN",  "HALF_UP", "HALF_DOWN", "ROUND_TO_ZERO"};
   if (!llvm::is_contained(known, mode))
     return node.error() << "rounding_mode '" << node.getString("rounding_mode")
                         << "' is not one of ROUND, CEIL, FLOOR, UP, DOWN, "
@@ -54,8 +54,8 @@ static LogicalResult checkScalar(Node &node, unsigned index,
   if (!node.in(index).contents)
     return success();
   const Element &element = node.in(index).contents->front();
-  double value = element.isFloat ? element.real
-                                 : static_cast<double>(element.value.fixed);
+  double value =
+      element.isFloat ? element.real : static_cast<double>(element.value.fixed);
   if (!(value >= static_cast<double>(least)) ||
       !(value <= static_cast<double>(most)) || value != std::floor(value))
     return node.error() << what << " must be a whole number from " << least
@@ -97,9 +97,8 @@ static LogicalResult upgradeParameters(Node &node) {
     }
   if (!any)
     return success();
-  return node.replace(node.create(
-      node.entry.name, operands,
-      llvm::to_vector(node.op->getAttrs())));
+  return node.replace(node.create(node.entry.name, operands,
+                                  llvm::to_vector(node.op->getAttrs())));
 }
 
 static LogicalResult inferQuant(Node &node) {
@@ -143,9 +142,8 @@ static LogicalResult upgradeTrunc(Node &node) {
   llvm::SmallVector<Value> operands(node.op->getOperands());
   if (old)
     operands.insert(operands.begin() + 4, node.noValue());
-  llvm::StringRef mode = node.hasAttr("rounding_mode")
-                             ? node.getString("rounding_mode")
-                             : "FLOOR";
+  llvm::StringRef mode =
+      node.hasAttr("rounding_mode") ? node.getString("rounding_mode") : "FLOOR";
   return node.replace(node.create(
       "Trunc", operands,
       {node.attr("rounding_mode", mode),
@@ -158,8 +156,7 @@ static LogicalResult upgradeIntQuant(Node &node) {
   for (llvm::StringRef name : {"signed", "narrow", "rounding_mode"})
     if (mlir::Attribute value = node.op->getAttr(name))
       attributes.push_back({node.builder.getStringAttr(name), value});
-  return node.replace(
-      node.create("Quant", node.op->getOperands(), attributes));
+  return node.replace(node.create("Quant", node.op->getOperands(), attributes));
 }
 
 static LogicalResult inferMultiThreshold(Node &node) {
@@ -193,10 +190,8 @@ static LogicalResult upgradeXnorPopcountMatMul(Node &node) {
   };
   Value dot =
       node.create("MatMul", {signs(node.input(0)), signs(node.input(1))});
-  Value sum =
-      node.create("Add", {dot, node.scalar(type, double(k.fixed))});
-  return node.replace(
-      node.create("Mul", {sum, node.scalar(type, 0.5)}));
+  Value sum = node.create("Add", {dot, node.scalar(type, double(k.fixed))});
+  return node.replace(node.create("Mul", {sum, node.scalar(type, 0.5)}));
 }
 
 static bool isChannelsLast(Node &node) {
@@ -204,9 +199,8 @@ static bool isChannelsLast(Node &node) {
 }
 
 /// Runs `make` on the channels-first form of the input.
-static LogicalResult
-replaceInNchw(Node &node, bool channelsLast,
-              llvm::function_ref<Value(Value)> make) {
+static LogicalResult replaceInNchw(Node &node, bool channelsLast,
+                                   llvm::function_ref<Value(Value)> make) {
   if (failed(node.requireRank(0, 4, "the input")))
     return failure();
   Value x = node.input(0);
@@ -291,11 +285,10 @@ static LogicalResult upgradeIm2Col(Node &node) {
     for (int64_t w = 0; w < kernel[1]; ++w) {
       int64_t top = h * dilation[0], left = w * dilation[1];
       taps.push_back(node.create(
-          "Slice",
-          {padded, node.constantInts({top, left}),
-           node.constantInts({top + (out[0] - 1) * stride[0] + 1,
-                              left + (out[1] - 1) * stride[1] + 1}),
-           node.constantInts({1, 2}), node.constantInts(stride)}));
+          "Slice", {padded, node.constantInts({top, left}),
+                    node.constantInts({top + (out[0] - 1) * stride[0] + 1,
+                                       left + (out[1] - 1) * stride[1] + 1}),
+                    node.constantInts({1, 2}), node.constantInts(stride)}));
     }
   Value patches = node.create("Concat", taps, {node.attr("axis", int64_t(3))});
   if (!node.getInt("depthwise"))
@@ -313,12 +306,17 @@ void hwgq::onnx::addQonnx(std::vector<Operator> &table) {
   std::vector<AttributeSpec> quant = {intAttr("signed", 1),
                                       intAttr("narrow", 0),
                                       stringAttr("rounding_mode", "ROUND")};
-  table.push_back({"Quant", {1}, {4, 4}, {1, 1}, quant, inferQuant,
-                   upgradeParameters});
+  table.push_back(
+      {"Quant", {1}, {4, 4}, {1, 1}, quant, inferQuant, upgradeParameters});
   table.push_back(
       {"IntQuant", {1}, {4, 4}, {1, 1}, quant, nullptr, upgradeIntQuant});
-  table.push_back({"BipolarQuant", {1}, {2, 2}, {1, 1}, {},
-                   inferBipolarQuant, upgradeParameters});
+  table.push_back({"BipolarQuant",
+                   {1},
+                   {2, 2},
+                   {1, 1},
+                   {},
+                   inferBipolarQuant,
+                   upgradeParameters});
   std::vector<AttributeSpec> trunc = {intAttr("signed", 1),
                                       intAttr("narrow", 0),
                                       stringAttr("rounding_mode", "FLOOR")};
@@ -326,45 +324,49 @@ void hwgq::onnx::addQonnx(std::vector<Operator> &table) {
       {"Trunc", {1, 2}, {4, 6}, {1, 1}, trunc, inferTrunc, upgradeTrunc});
   table.push_back(
       {"TruncQuant", {2}, {5, 6}, {1, 1}, trunc, nullptr, upgradeTrunc});
-  table.push_back({"MultiThreshold",
+  table.push_back(
+      {"MultiThreshold",
+       {1},
+       {2, 2},
+       {1, 1},
+       {stringAttr("out_dtype", "FLOAT32"), floatAttr("out_scale", 1),
+        floatAttr("out_bias", 0), stringAttr("data_layout", "NCHW")},
+       inferMultiThreshold});
+  table.push_back({"XnorPopcountMatMul",
                    {1},
                    {2, 2},
                    {1, 1},
-                   {stringAttr("out_dtype", "FLOAT32"),
-                    floatAttr("out_scale", 1), floatAttr("out_bias", 0),
-                    stringAttr("data_layout", "NCHW")},
-                   inferMultiThreshold});
-  table.push_back({"XnorPopcountMatMul", {1}, {2, 2}, {1, 1}, {}, nullptr,
+                   {},
+                   nullptr,
                    upgradeXnorPopcountMatMul});
-  table.push_back({"MaxPoolNHWC",
-                   {1},
-                   {1, 1},
-                   {1, 1},
-                   {required("kernel_shape", Kind::Ints),
-                    optional("pads", Kind::Ints),
-                    optional("strides", Kind::Ints), intAttr("ceil_mode", 0)},
-                   nullptr,
-                   upgradeMaxPoolNhwc});
-  table.push_back({"QuantAvgPool2d",
-                   {1},
-                   {1, 1},
-                   {1, 1},
-                   {required("stride", Kind::Int),
-                    required("kernel", Kind::Int), required("ibits", Kind::Int),
-                    required("obits", Kind::Int), intAttr("signed", 0),
-                    stringAttr("data_layout", "NCHW")},
-                   nullptr,
-                   upgradeQuantAvgPool});
-  table.push_back({"Im2Col",
-                   {1},
-                   {1, 1},
-                   {1, 1},
-                   {required("stride", Kind::Ints),
-                    required("kernel_size", Kind::Ints),
-                    legacy("input_shape", Kind::String),
-                    optional("pad_amount", Kind::Ints),
-                    floatAttr("pad_value", 0),
-                    optional("dilations", Kind::Ints), intAttr("depthwise", 0)},
-                   nullptr,
-                   upgradeIm2Col});
+  table.push_back(
+      {"MaxPoolNHWC",
+       {1},
+       {1, 1},
+       {1, 1},
+       {required("kernel_shape", Kind::Ints), optional("pads", Kind::Ints),
+        optional("strides", Kind::Ints), intAttr("ceil_mode", 0)},
+       nullptr,
+       upgradeMaxPoolNhwc});
+  table.push_back(
+      {"QuantAvgPool2d",
+       {1},
+       {1, 1},
+       {1, 1},
+       {required("stride", Kind::Int), required("kernel", Kind::Int),
+        required("ibits", Kind::Int), required("obits", Kind::Int),
+        intAttr("signed", 0), stringAttr("data_layout", "NCHW")},
+       nullptr,
+       upgradeQuantAvgPool});
+  table.push_back(
+      {"Im2Col",
+       {1},
+       {1, 1},
+       {1, 1},
+       {required("stride", Kind::Ints), required("kernel_size", Kind::Ints),
+        legacy("input_shape", Kind::String), optional("pad_amount", Kind::Ints),
+        floatAttr("pad_value", 0), optional("dilations", Kind::Ints),
+        intAttr("depthwise", 0)},
+       nullptr,
+       upgradeIm2Col});
 }

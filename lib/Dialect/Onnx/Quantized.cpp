@@ -116,16 +116,16 @@ static LogicalResult inferDynamicQuantize(Node &node) {
 
 void hwgq::onnx::addQuantized(std::vector<Operator> &table) {
   std::vector<int> since = {10, 13, 19, 21, 23, 24, 25, 28};
-  table.push_back({"QuantizeLinear",
-                   since,
-                   {2, 3},
-                   {1, 1},
-                   {intAttr("axis", 1), legacy("block_size", Kind::Int),
-                    legacy("output_dtype", Kind::Int),
-                    legacy("precision", Kind::Int),
-                    legacy("saturate", Kind::Int)},
-                   inferQuantize,
-                   upgradeQuantize});
+  table.push_back(
+      {"QuantizeLinear",
+       since,
+       {2, 3},
+       {1, 1},
+       {intAttr("axis", 1), legacy("block_size", Kind::Int),
+        legacy("output_dtype", Kind::Int), legacy("precision", Kind::Int),
+        legacy("saturate", Kind::Int)},
+       inferQuantize,
+       upgradeQuantize});
   table.push_back({"DequantizeLinear",
                    since,
                    {2, 3},
@@ -133,6 +133,10 @@ void hwgq::onnx::addQuantized(std::vector<Operator> &table) {
                    {intAttr("axis", 1), legacy("block_size", Kind::Int),
                     legacy("output_dtype", Kind::Int)},
                    inferDequantize});
-  table.push_back({"DynamicQuantizeLinear", {11}, {1, 1}, {3, 3}, {},
+  table.push_back({"DynamicQuantizeLinear",
+                   {11},
+                   {1, 1},
+                   {3, 3},
+                   {},
                    inferDynamicQuantize});
 }

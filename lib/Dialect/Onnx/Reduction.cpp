@@ -62,7 +62,8 @@ static LogicalResult upgradeReduce(Node &node) {
   // Opset 20 reduces bools, false < true.
   if (node.entry.name != "ReduceMax" && node.entry.name != "ReduceMin")
     return node.error() << "bools cannot be summed";
-  Value bytes = node.create("Cast", node.input(0), {node.attr("to", int64_t(2))});
+  Value bytes =
+      node.create("Cast", node.input(0), {node.attr("to", int64_t(2))});
   llvm::SmallVector<Value> operands = {bytes};
   if (node.numInputs() > 1)
     operands.push_back(node.input(1));
@@ -84,11 +85,10 @@ static LogicalResult upgradeComposed(Node &node) {
     llvm::SmallVector<Value> operands = {value};
     if (node.numInputs() > 1)
       operands.push_back(node.input(1));
-    return node.create(
-        op, operands,
-        {node.attr("keepdims", keep),
-         node.attr("noop_with_empty_axes",
-                   node.getInt("noop_with_empty_axes"))});
+    return node.create(op, operands,
+                       {node.attr("keepdims", keep),
+                        node.attr("noop_with_empty_axes",
+                                  node.getInt("noop_with_empty_axes"))});
   };
   int64_t keep = node.getInt("keepdims");
   if (name == "ReduceL1")
@@ -122,6 +122,11 @@ void hwgq::onnx::addReduction(std::vector<Operator> &table) {
   reduce("ReduceMin", {1, 11, 12, 13, 18, 20});
   for (llvm::StringRef name : {"ReduceL1", "ReduceL2", "ReduceLogSum",
                                "ReduceLogSumExp", "ReduceSumSquare"})
-    table.push_back({name, {1, 11, 13, 18, 28}, {1, 2}, {1, 1}, attributes,
-                     nullptr, upgradeComposed});
+    table.push_back({name,
+                     {1, 11, 13, 18, 28},
+                     {1, 2},
+                     {1, 1},
+                     attributes,
+                     nullptr,
+                     upgradeComposed});
 }

@@ -18,9 +18,9 @@ static LogicalResult checkModes(Node &node) {
   };
   if (failed(check("mode", {"nearest", "linear", "cubic"})) ||
       failed(check("coordinate_transformation_mode",
-                   {"half_pixel", "half_pixel_symmetric",
-                    "pytorch_half_pixel", "align_corners", "asymmetric",
-                    "tf_half_pixel_for_nn", "tf_crop_and_resize"})) ||
+                   {"half_pixel", "half_pixel_symmetric", "pytorch_half_pixel",
+                    "align_corners", "asymmetric", "tf_half_pixel_for_nn",
+                    "tf_crop_and_resize"})) ||
       failed(check("nearest_mode", {"round_prefer_floor", "round_prefer_ceil",
                                     "floor", "ceil"})) ||
       failed(check("keep_aspect_ratio_policy",
@@ -41,8 +41,7 @@ struct Axis {
 
 static FailureOr<llvm::SmallVector<Axis>> readAxes(Node &node, bool bySize) {
   unsigned index = bySize ? 3 : 2;
-  FailureOr<Contents> given =
-      node.contents(index, bySize ? "sizes" : "scales");
+  FailureOr<Contents> given = node.contents(index, bySize ? "sizes" : "scales");
   if (failed(given))
     return failure();
   llvm::SmallVector<int64_t> listed = node.getInts("axes");
@@ -80,9 +79,9 @@ static FailureOr<llvm::SmallVector<Axis>> readAxes(Node &node, bool bySize) {
       one.roiEnd = static_cast<float>(roi[axes->size() + i].real);
     }
     if (!size.isStatic()) {
-      bool old = node.state.overridden && node.state.oldBatch &&
-                 element.value.is(size.batch * *node.state.oldBatch +
-                                  size.fixed);
+      bool old =
+          node.state.overridden && node.state.oldBatch &&
+          element.value.is(size.batch * *node.state.oldBatch + size.fixed);
       if (bySize ? !(old || element.value == size) : one.scale != 1) {
         node.error() << "the batch cannot be resized";
         return failure();
@@ -129,8 +128,8 @@ static LogicalResult keepAspectRatio(Node &node,
 static LogicalResult inferResize(Node &node) {
   if (failed(checkModes(node)))
     return failure();
-  bool bySize = node.has(3) && !(node.in(3).contents &&
-                                 node.in(3).contents->empty());
+  bool bySize =
+      node.has(3) && !(node.in(3).contents && node.in(3).contents->empty());
   if (!bySize && failed(node.require(2, "scales or sizes")))
     return failure();
   auto axes = readAxes(node, bySize);
@@ -150,8 +149,8 @@ static LogicalResult inferResize(Node &node) {
     scales.push_back(axis.scale);
     roi.push_back(axis.roiStart);
     Dim &dim = shape[axis.axis];
-    dim = bySize ? axis.size
-                 : int64_t(std::floor(float(dim.fixed) * axis.scale));
+    dim =
+        bySize ? axis.size : int64_t(std::floor(float(dim.fixed) * axis.scale));
   }
   for (const Axis &axis : *axes)
     roi.push_back(axis.roiEnd);
@@ -165,8 +164,8 @@ static LogicalResult inferResize(Node &node) {
     node.state.info(made).contents = contents;
     return made;
   };
-  bool crop = node.getString("coordinate_transformation_mode") ==
-              "tf_crop_and_resize";
+  bool crop =
+      node.getString("coordinate_transformation_mode") == "tf_crop_and_resize";
   node.setInput(1, crop ? floats(roi) : node.noValue());
   node.setInput(2, bySize ? node.noValue() : floats(scales));
   node.setInput(3, bySize ? node.constantInts(sizes) : node.noValue());
@@ -189,8 +188,8 @@ static LogicalResult upgradeResize(Node &node) {
   if (auto list = node.op->getAttrOfType<mlir::DenseF32ArrayAttr>("scales")) {
     auto type = mlir::RankedTensorType::get({int64_t(list.size())},
                                             node.builder.getF32Type());
-    scales = node.constant(
-        mlir::DenseElementsAttr::get(type, list.asArrayRef()));
+    scales =
+        node.constant(mlir::DenseElementsAttr::get(type, list.asArrayRef()));
   } else {
     FailureOr<Contents> given = node.contents(1, "scales");
     if (failed(given))
@@ -201,37 +200,37 @@ static LogicalResult upgradeResize(Node &node) {
   }
   llvm::StringRef mode = node.getString("mode");
   Value x = node.input(0), none = node.noValue();
-  return node.replace(node.create(
-      "Resize", {x, none, scales, none},
-      {node.attr("mode", mode),
-       node.attr("coordinate_transformation_mode",
-                 llvm::StringRef("asymmetric")),
-       node.attr("nearest_mode", llvm::StringRef(shrinks ? "ceil" : "floor"))}));
+  return node.replace(
+      node.create("Resize", {x, none, scales, none},
+                  {node.attr("mode", mode),
+                   node.attr("coordinate_transformation_mode",
+                             llvm::StringRef("asymmetric")),
+                   node.attr("nearest_mode",
+                             llvm::StringRef(shrinks ? "ceil" : "floor"))}));
 }
 
 void hwgq::onnx::addResize(std::vector<Operator> &table) {
-  table.push_back({"Resize",
-                   {10, 11, 13, 18, 19},
-                   {1, 4},
-                   {1, 1},
-                   {stringAttr("mode", "nearest"),
-                    stringAttr("coordinate_transformation_mode", "half_pixel"),
-                    stringAttr("nearest_mode", "round_prefer_floor"),
-                    intAttr("antialias", 0), intAttr("exclude_outside", 0),
-                    floatAttr("cubic_coeff_a", -0.75f),
-                    floatAttr("extrapolation_value", 0),
-                    optional("axes", Kind::Ints),
-                    AttributeSpec{"keep_aspect_ratio_policy", Kind::String,
-                                  AttributeSpec::Presence::Legacy, 0, 0,
-                                  "stretch"}},
-                   inferResize,
-                   upgradeResize});
-  table.push_back({"Upsample",
-                   {1, 7, 9, 10},
-                   {1, 2},
-                   {1, 1},
-                   {stringAttr("mode", "nearest"),
-                    legacy("scales", Kind::Floats)},
-                   nullptr,
-                   upgradeResize});
+  table.push_back(
+      {"Resize",
+       {10, 11, 13, 18, 19},
+       {1, 4},
+       {1, 1},
+       {stringAttr("mode", "nearest"),
+        stringAttr("coordinate_transformation_mode", "half_pixel"),
+        stringAttr("nearest_mode", "round_prefer_floor"),
+        intAttr("antialias", 0), intAttr("exclude_outside", 0),
+        floatAttr("cubic_coeff_a", -0.75f), floatAttr("extrapolation_value", 0),
+        optional("axes", Kind::Ints),
+        AttributeSpec{"keep_aspect_ratio_policy", Kind::String,
+                      AttributeSpec::Presence::Legacy, 0, 0, "stretch"}},
+       inferResize,
+       upgradeResize});
+  table.push_back(
+      {"Upsample",
+       {1, 7, 9, 10},
+       {1, 2},
+       {1, 1},
+       {stringAttr("mode", "nearest"), legacy("scales", Kind::Floats)},
+       nullptr,
+       upgradeResize});
 }

@@ -135,8 +135,8 @@ static LogicalResult upgradeReshape(Node &node) {
 // ---- Flatten, Squeeze, Unsqueeze: all are Reshape.
 
 static LogicalResult upgradeFlatten(Node &node) {
-  FailureOr<int64_t> axis = node.normalizeAxis(
-      node.getInt("axis"), node.rank(0), /*end=*/true);
+  FailureOr<int64_t> axis =
+      node.normalizeAxis(node.getInt("axis"), node.rank(0), /*end=*/true);
   if (failed(axis))
     return failure();
   llvm::ArrayRef<Dim> shape = node.shape(0);
@@ -271,8 +271,9 @@ static LogicalResult inferRange(Node &node) {
     return failure();
   Contents bounds;
   for (unsigned i : {0u, 1u, 2u}) {
-    FailureOr<Contents> bound =
-        node.contents(i, i == 0 ? "start" : i == 1 ? "limit" : "delta");
+    FailureOr<Contents> bound = node.contents(i, i == 0   ? "start"
+                                                 : i == 1 ? "limit"
+                                                          : "delta");
     if (failed(bound))
       return failure();
     if (bound->size() != 1)
@@ -280,8 +281,8 @@ static LogicalResult inferRange(Node &node) {
     bounds.push_back(bound->front());
   }
   if (bounds[0].isFloat) {
-    double count = std::ceil((bounds[1].real - bounds[0].real) /
-                             bounds[2].real);
+    double count =
+        std::ceil((bounds[1].real - bounds[0].real) / bounds[2].real);
     if (!(count < 1e9))
       return node.error() << "the number of elements is not finite";
     return node.result(node.elementType(0),
@@ -370,11 +371,22 @@ void hwgq::onnx::addShape(std::vector<Operator> &table) {
                    {1, 1},
                    {required("value", Kind::Tensor)},
                    inferConstant});
-  table.push_back({"ConstantOfShape", {9, 20, 21, 23, 24, 25}, {1, 1}, {1, 1},
-                   {optional("value", Kind::Tensor)}, inferConstantOfShape});
-  table.push_back({"Range", {11, 27}, {3, 3}, {1, 1},
-                   {legacy("stash_type", Kind::Int)}, inferRange});
-  table.push_back({"Shape", {1, 13, 15, 19, 21, 23, 24, 25}, {1, 1}, {1, 1},
+  table.push_back({"ConstantOfShape",
+                   {9, 20, 21, 23, 24, 25},
+                   {1, 1},
+                   {1, 1},
+                   {optional("value", Kind::Tensor)},
+                   inferConstantOfShape});
+  table.push_back({"Range",
+                   {11, 27},
+                   {3, 3},
+                   {1, 1},
+                   {legacy("stash_type", Kind::Int)},
+                   inferRange});
+  table.push_back({"Shape",
+                   {1, 13, 15, 19, 21, 23, 24, 25},
+                   {1, 1},
+                   {1, 1},
                    {intAttr("start", 0), optional("end", Kind::Int)},
                    inferShapeOp});
   table.push_back(
@@ -388,10 +400,25 @@ void hwgq::onnx::addShape(std::vector<Operator> &table) {
                     legacy("consumed_inputs", Kind::Ints)},
                    inferReshape,
                    upgradeReshape});
-  table.push_back({"Flatten", {1, 9, 11, 13, 21, 23, 24, 25}, {1, 1}, {1, 1},
-                   {intAttr("axis", 1)}, nullptr, upgradeFlatten});
-  table.push_back({"Squeeze", {1, 11, 13, 21, 23, 24, 25}, {1, 2}, {1, 1},
-                   {legacy("axes", Kind::Ints)}, nullptr, upgradeSqueeze});
-  table.push_back({"Unsqueeze", {1, 11, 13, 21, 23, 24, 25}, {1, 2}, {1, 1},
-                   {legacy("axes", Kind::Ints)}, nullptr, upgradeUnsqueeze});
+  table.push_back({"Flatten",
+                   {1, 9, 11, 13, 21, 23, 24, 25},
+                   {1, 1},
+                   {1, 1},
+                   {intAttr("axis", 1)},
+                   nullptr,
+                   upgradeFlatten});
+  table.push_back({"Squeeze",
+                   {1, 11, 13, 21, 23, 24, 25},
+                   {1, 2},
+                   {1, 1},
+                   {legacy("axes", Kind::Ints)},
+                   nullptr,
+                   upgradeSqueeze});
+  table.push_back({"Unsqueeze",
+                   {1, 11, 13, 21, 23, 24, 25},
+                   {1, 2},
+                   {1, 1},
+                   {legacy("axes", Kind::Ints)},
+                   nullptr,
+                   upgradeUnsqueeze});
 }

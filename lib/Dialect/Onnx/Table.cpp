@@ -5,8 +5,7 @@
 
 using namespace hwgq::onnx;
 
-mlir::Attribute
-AttributeSpec::getDefault(mlir::MLIRContext *context) const {
+mlir::Attribute AttributeSpec::getDefault(mlir::MLIRContext *context) const {
   if (presence != Presence::Default)
     return {};
   mlir::Builder builder(context);
@@ -108,8 +107,7 @@ bool hwgq::onnx::hasOperand(mlir::Operation *op, unsigned index) {
   return index < op->getNumOperands() && !isNoValue(op->getOperand(index));
 }
 
-static const AttributeSpec *getSpec(mlir::Operation *op,
-                                    llvm::StringRef name) {
+static const AttributeSpec *getSpec(mlir::Operation *op, llvm::StringRef name) {
   const Operator *entry = lookupOperator(getOperatorName(op));
   return entry ? entry->findAttribute(name) : nullptr;
 }
