@@ -1,7 +1,10 @@
 //===- ContractionRewriter.cpp - contractions on codes --------------------===//
 #include "ContractionRewriter.h"
+#include "hwgq/Transforms/Thresholds.h"
 #include "mlir/Dialect/Math/IR/Math.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
+
+#include <set>
 
 using namespace mlir;
 using namespace hwgq;
@@ -106,6 +109,42 @@ static LogicalResult readPlanes(OpBuilder &builder, Location loc,
   return success();
 }
 
+/// The levels of a chain behind an accumulator, over all sums that it can
+/// reach; for chains that no rule proves to be step functions.
+static std::optional<SmallVector<float>>
+enumerateLevels(Value value, ConstantReader &constants) {
+  constexpr int64_t kMaxRowValues = 1 << 16, kMaxValues = 1 << 22;
+  SmallVector<Value> cuts = findCuts(value, constants);
+  auto affine =
+      cuts.empty() ? AffineOp() : cuts.back().getDefiningOp<AffineOp>();
+  int64_t channels = typeOf(value).getShape().back();
+  if (!affine || isCoded(affine.getInput()) || ShapedType::isDynamic(channels))
+    return std::nullopt;
+  ElementFunction function(channels);
+  std::string ignored;
+  function.appendAffine(affine.getScale(), [](int64_t r) { return r; });
+  if (failed(function.append(cuts.back(), value, constants, ignored)))
+    return std::nullopt;
+  SmallVector<NumberRange> ranges = reachableSums(affine.getInput());
+  std::set<float> levels;
+  int64_t budget = kMaxValues;
+  for (int64_t r = 0; r < channels; ++r) {
+    NumberRange range = ranges[ranges.size() == 1 ? 0 : r];
+    int64_t size = range.high - range.low + 1;
+    if (size > kMaxRowValues || (budget -= size) < 0)
+      return std::nullopt;
+    for (const Plateau &plateau : enumeratePlateaus(
+             function, r, Domain::integers(range.low, range.high))) {
+      if (!std::isfinite(plateau.value.f32))
+        return std::nullopt;
+      levels.insert(plateau.value.f32 + 0.0f);
+    }
+    if (levels.size() > 256)
+      return std::nullopt;
+  }
+  return SmallVector<float>(levels.begin(), levels.end());
+}
+
 Operand ContractionRewriter::readActivation(OpBuilder &builder, Value value) {
   Operand operand;
   operand.real = value;
@@ -122,6 +161,8 @@ Operand ContractionRewriter::readActivation(OpBuilder &builder, Value value) {
     if (!quantizer.reason.empty())
       operand.reason = "the input is not a step function: " + quantizer.reason;
     std::optional<SmallVector<float>> levels = findLevels(value, constants);
+    if (!levels && !quantizer.reason.empty())
+      levels = enumerateLevels(value, constants);
     if (!levels)
       return operand;
     describeLevels(value, *levels, quantizer);
