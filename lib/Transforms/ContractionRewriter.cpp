@@ -21,15 +21,32 @@ static SmallVector<double> toDoubles(ArrayRef<float> values) {
   return SmallVector<double>(values.begin(), values.end());
 }
 
+namespace {
 /// The float32 values behind a constant, whatever its shape.
-static std::optional<SmallVector<float>> constantFloats(Value value) {
-  auto constant = value.getDefiningOp<arith::ConstantOp>();
-  auto elements =
-      constant ? dyn_cast<ElementsAttr>(constant.getValue()) : ElementsAttr();
-  if (!elements || !elements.getElementType().isF32())
-    return std::nullopt;
-  return getElementValues<float>(elements);
-}
+struct ConstantFloats {
+  SmallVector<char> storage;
+  ArrayRef<float> values;
+
+  /// False where the value is no float32 constant with readable elements.
+  bool read(Value value) {
+    auto constant = value.getDefiningOp<arith::ConstantOp>();
+    auto elements =
+        constant ? dyn_cast<ElementsAttr>(constant.getValue()) : ElementsAttr();
+    if (!elements || !elements.getElementType().isF32())
+      return false;
+    std::optional<ArrayRef<char>> bytes = getElementBytes(elements, storage);
+    if (!bytes)
+      return false;
+    if (reinterpret_cast<uintptr_t>(bytes->data()) % alignof(float)) {
+      storage.assign(bytes->begin(), bytes->end());
+      bytes = storage;
+    }
+    values = ArrayRef(reinterpret_cast<const float *>(bytes->data()),
+                      bytes->size() / sizeof(float));
+    return true;
+  }
+};
+} // namespace
 
 //===----------------------------------------------------------------------===//
 // Operands
@@ -37,10 +54,10 @@ static std::optional<SmallVector<float>> constantFloats(Value value) {
 
 /// Codes of n of the right type.
 static Value makeCodes(OpBuilder &builder, Location loc, RankedTensorType type,
-                       CodeType code, ArrayRef<int32_t> numbers) {
+                       CodeType code, ArrayRef<int16_t> numbers) {
   SmallVector<uint8_t> codes;
   codes.reserve(numbers.size());
-  for (int32_t n : numbers)
+  for (int16_t n : numbers)
     codes.push_back(code.toCode(n));
   return createConstant(builder, loc, type.clone(code), codes);
 }
@@ -49,15 +66,15 @@ Operand ContractionRewriter::readWeight(OpBuilder &builder, Value value,
                                         int64_t rows) {
   Operand operand;
   operand.real = value;
-  std::optional<SmallVector<float>> weights = constantFloats(value);
-  if (!weights)
+  ConstantFloats weights;
+  if (!weights.read(value))
     return readActivation(builder, value);
   MLIRContext *context = builder.getContext();
   Location loc = value.getLoc();
   RankedTensorType type = typeOf(value);
   std::string reason;
   if (std::optional<WeightGrid> grid =
-          classifyWeights(context, *weights, rows, reason)) {
+          classifyWeights(context, weights.values, rows, reason)) {
     if (grid->snap > 0x1p-22)
       emitRemark(loc, "weights moved to a grid, by up to ")
           << llvm::formatv("{0:e1}", grid->snap).str() << " of the largest";
@@ -68,7 +85,8 @@ Operand ContractionRewriter::readWeight(OpBuilder &builder, Value value,
     return operand;
   }
   operand.reason = reason;
-  if (std::optional<TernaryPlanes> ternary = splitTernary(*weights, rows)) {
+  if (std::optional<TernaryPlanes> ternary =
+          splitTernary(weights.values, rows)) {
     RankedTensorType planeType = type.clone(CodeType::getUnsigned(context, 1));
     operand.planes.push_back(
         {createConstant(builder, loc, planeType, ternary->negative),
@@ -234,23 +252,24 @@ bool ContractionRewriter::unflatten(OpBuilder &builder, MatMulOp op,
     order = llvm::to_vector(transpose.getPermutation());
   }
   RankedTensorType type = typeOf(image);
-  std::optional<SmallVector<float>> weights = constantFloats(weight);
+  ConstantFloats weights;
   auto sizes = type.getShape().drop_front();
-  if (!weights || order[0] != 0 || llvm::any_of(sizes, ShapedType::isDynamic) ||
+  if (!weights.read(weight) || order[0] != 0 ||
+      llvm::any_of(sizes, ShapedType::isDynamic) ||
       (sizes[0] == 1 && sizes[1] == 1))
     return false;
   // Dimension d of the flattened order is dimension order[d] of the image.
   int64_t outputs = typeOf(weight).getDimSize(0);
   int64_t volume = sizes[0] * sizes[1] * sizes[2];
   std::array<int64_t, 4> stride = {volume, sizes[1] * sizes[2], sizes[2], 1};
-  SmallVector<float> ordered(weights->size());
+  SmallVector<float> ordered(weights.values.size());
   int64_t at = 0;
   for (int64_t k = 0; k < outputs; ++k)
     for (int64_t a = 0; a < type.getDimSize(order[1]); ++a)
       for (int64_t b = 0; b < type.getDimSize(order[2]); ++b)
         for (int64_t c = 0; c < type.getDimSize(order[3]); ++c)
           ordered[k * volume + a * stride[order[1]] + b * stride[order[2]] +
-                  c * stride[order[3]]] = (*weights)[at++];
+                  c * stride[order[3]]] = weights.values[at++];
   auto weightType = RankedTensorType::get(
       {outputs, sizes[0], sizes[1], sizes[2]}, builder.getF32Type());
   ElementsAttr attr =

@@ -106,7 +106,7 @@ CodeType hwgq::chooseCodeType(MLIRContext *context, ArrayRef<int32_t> numbers) {
 /// Fits one row to `scale * n`; appends its numbers. The tolerance is relative
 /// to the row's own largest magnitude.
 static bool fitRow(ArrayRef<float> row, float scale, double tolerance,
-                   SmallVectorImpl<int32_t> &numbers, double &snap) {
+                   SmallVectorImpl<int16_t> &numbers, double &snap) {
   for (float w : row) {
     double exact = scale == 0 ? 0 : double(w) / scale;
     if (std::fabs(exact) > kMaxNumber + 0.5)
@@ -125,14 +125,14 @@ static bool fitRow(ArrayRef<float> row, float scale, double tolerance,
 namespace {
 /// A grid of all rows, before a type is chosen.
 struct Candidate {
-  SmallVector<int32_t> numbers;
+  SmallVector<int16_t> numbers;
   SmallVector<float> scales;
   double snap = 0, evidence = 0;
 };
 } // namespace
 
 /// log2 of how unlikely the numbers of one scale are by chance.
-static double evidenceOf(ArrayRef<int32_t> numbers) {
+static double evidenceOf(ArrayRef<int16_t> numbers) {
   std::array<bool, kMaxNumber + 1> seen = {};
   int32_t largest = 1, distinct = 0;
   for (int32_t n : numbers) {

@@ -33,7 +33,7 @@ CodeType chooseCodeType(mlir::MLIRContext *context,
 /// one scale where all rows share it.
 struct WeightGrid {
   CodeType type;
-  llvm::SmallVector<int32_t> numbers;
+  llvm::SmallVector<int16_t> numbers;
   llvm::SmallVector<float> scales;
   double snap = 0; ///< As in LevelGrid, the largest of any row.
 };

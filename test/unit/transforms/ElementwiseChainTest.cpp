@@ -80,10 +80,9 @@ TEST(ElementwiseChain, RowsSelectConstants) {
   ElementFunction function(4);
   function.appendAffine({2.0f}, [](int64_t r) { return r; });
   std::string reason;
-  ASSERT_TRUE(succeeded(function.append(func.getArgument(0),
-                                        valueOf(*module, "y"), constants,
-                                        [](int64_t r) { return r % 2; },
-                                        reason)));
+  ASSERT_TRUE(succeeded(function.append(
+      func.getArgument(0), valueOf(*module, "y"), constants,
+      [](int64_t r) { return r % 2; }, reason)));
   EXPECT_FALSE(function.isUniform());
   for (int64_t row = 0; row < 4; ++row)
     EXPECT_EQ(function.evaluate(Scalar::ofInt(3), row).f32,

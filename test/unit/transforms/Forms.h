@@ -56,8 +56,8 @@ inline std::vector<Form> allForms() {
        }},
       {"2 * (x > 0) - 1",
        [](C &c, S x) {
-         S y = c.op("arith.mulf",
-                    {c.compare("ogt", x, c.splat(0)), c.splat(2)});
+         S y =
+             c.op("arith.mulf", {c.compare("ogt", x, c.splat(0)), c.splat(2)});
          return c.op("arith.subf", {y, c.splat(1)});
        }},
       {"ternary sign", [](C &c, S x) { return signOf(c, x); }},

@@ -35,7 +35,7 @@ TEST(Grid, CodeTypes) {
   EXPECT_EQ(typeOf({-2, -1, 0, 1}), "!hwgq.code<s2>");
   EXPECT_EQ(typeOf({-3, -1, 1, 3}), "!hwgq.code<u2, -3, 2>");
   EXPECT_EQ(typeOf({-2, 2}), "!hwgq.code<u1, -2, 4>");
-  EXPECT_EQ(typeOf({-127, 127, 5}), "!hwgq.code<s8>");
+  EXPECT_EQ(typeOf({-127, 127, 4}), "!hwgq.code<s8>");
   EXPECT_EQ(typeOf({0, 255, 2}), "!hwgq.code<u8>");
   EXPECT_EQ(typeOf({-255, 0, 255, 1}), "none");
   for (auto numbers : std::vector<std::vector<int32_t>>{

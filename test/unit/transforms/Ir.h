@@ -28,8 +28,7 @@ inline mlir::MLIRContext *getContext() {
 }
 
 inline mlir::OwningOpRef<mlir::ModuleOp> parse(llvm::StringRef text) {
-  auto module =
-      mlir::parseSourceString<mlir::ModuleOp>(text, getContext());
+  auto module = mlir::parseSourceString<mlir::ModuleOp>(text, getContext());
   EXPECT_TRUE(module) << text.str();
   return module;
 }
@@ -52,8 +51,9 @@ public:
   /// A constant per channel, from its text.
   std::string perChannel(llvm::StringRef values) {
     std::string c = fresh(), e = fresh();
-    text += llvm::formatv("  {0} = arith.constant dense<{1}> : tensor<{2}xf32>\n",
-                          c, values, channels);
+    text +=
+        llvm::formatv("  {0} = arith.constant dense<{1}> : tensor<{2}xf32>\n",
+                      c, values, channels);
     text += llvm::formatv("  {0} = tensor.empty({1}) : {2}\n", e, rows, type());
     return line(llvm::formatv("linalg.broadcast ins({0} : tensor<{1}xf32>) "
                               "outs({2} : {3}) dimensions = [0]",

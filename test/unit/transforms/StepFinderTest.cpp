@@ -39,8 +39,8 @@ struct Chain {
 /// and some others.
 std::vector<float> interesting(ArrayRef<Plateau> plateaus) {
   float inf = std::numeric_limits<float>::infinity();
-  std::vector<float> points = {0.0f, -0.0f, 1e-45f, -1e-45f, inf, -inf,
-                               1e30f, -1e30f};
+  std::vector<float> points = {0.0f, -0.0f, 1e-45f, -1e-45f,
+                               inf,  -inf,  1e30f,  -1e30f};
   for (const Plateau &plateau : plateaus)
     for (int64_t d : {-1, 0, 1}) {
       float x = indexedFloat(plateau.start + d);
@@ -58,8 +58,8 @@ std::vector<float> interesting(ArrayRef<Plateau> plateaus) {
 
 TEST(StepFinder, FloatOrder) {
   float inf = std::numeric_limits<float>::infinity();
-  std::vector<float> ordered = {-inf, -1.0f, -1e-45f, -0.0f, 0.0f,
-                                1e-45f, 1.0f, inf};
+  std::vector<float> ordered = {-inf, -1.0f,  -1e-45f, -0.0f,
+                                0.0f, 1e-45f, 1.0f,    inf};
   for (size_t i = 0; i < ordered.size(); ++i) {
     EXPECT_EQ(llvm::bit_cast<uint32_t>(indexedFloat(floatIndex(ordered[i]))),
               llvm::bit_cast<uint32_t>(ordered[i]));
@@ -125,16 +125,14 @@ TEST(StepFinder, AttributesKeepSidesAndNaN) {
 
 TEST(StepFinder, SignsOfZeroAreNotASide) {
   // copysign tells -0 from +0, which no breakpoint can.
-  Chain chain([](ChainText &c) {
-    return c.op("math.copysign", {c.splat(1), "%x"});
-  });
+  Chain chain(
+      [](ChainText &c) { return c.op("math.copysign", {c.splat(1), "%x"}); });
   Quantizer quantizer;
   ASSERT_TRUE(
       succeeded(findQuantizer(chain.result, chain.constants, quantizer)));
   OpBuilder builder(getContext());
   builder.setInsertionPointAfterValue(chain.result);
-  EXPECT_TRUE(
-      failed(buildQuantize(builder, chain.result.getLoc(), quantizer)));
+  EXPECT_TRUE(failed(buildQuantize(builder, chain.result.getLoc(), quantizer)));
 }
 
 TEST(StepFinder, InfinitiesThatCancelAreNotLevels) {
