@@ -425,6 +425,9 @@ LogicalResult lowerPow(Node &n) {
     Value values[] = {x, p};
     broadcastTogether(n, values);
     y = expandPow(n, values[0], values[1]);
+    // Powers of integers are whole; the error of the last bit must not show.
+    if (isa<IntegerType>(t) && isa<IntegerType>(n.type(1).getElementType()))
+      y = n.make<math::RoundEvenOp>(y);
   }
   return n.set(n.cast(y, compute, to));
 }

@@ -35,8 +35,9 @@ def both_phases(model, arrays, folder, *options):
 
 
 @pytest.mark.skipif(not CASES, reason="the operator cases are not there")
-@pytest.mark.parametrize("op,inputs,attributes,outputs,constants,exact", CASES)
-def test_operator(op, inputs, attributes, outputs, constants, exact, tmp_path):
+@pytest.mark.parametrize("values", [pytest.param(case.values, id=case.id) for case in CASES])
+def test_operator(values, tmp_path):
+    op, inputs, attributes, outputs, constants, exact = values[:6]
     model, arrays = make_model(op, inputs, attributes, outputs, constants)
     before, after = both_phases(model, arrays, tmp_path)
     close(after, before, exact)
