@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import programs
-from kernelnets import CODES, Program, Window, conv_codes, conv_floats
+from kernelnets import CODES, Program, Window, array, conv_codes, conv_floats
 
 TARGETS = ["host", "x86-64-v2", "x86-64-v3", "x86-64-v4"]
 
@@ -178,4 +178,138 @@ def test_quantize(tmp_path, code):
         y, n = program.quantize(*program.input(shape, wild=True), code)
         program.output(y, n, program.code(code))
         program.output(*program.threshold(y, n, "u2", program.code(code)), program.code("u2"))
+    check(tmp_path, program, kernels=("auto",))
+
+
+def pool_attributes(window, extra=""):
+    return f"{{kernel = {array(window.kernel)}, {window.attributes()}{extra}}}"
+
+
+def pool_window(rng, size, ceil):
+    """A window whose pads are smaller than its kernel, and its output size."""
+    while True:
+        kernel = tuple(int(v) for v in rng.integers(1, 4, 2))
+        dilations = tuple(int(v) for v in rng.integers(1, 3, 2))
+        pads = tuple(int(rng.integers(0, (kernel[d % 2] - 1) * dilations[d % 2] + 1)) for d in range(4))
+        window = Window(kernel, tuple(int(v) for v in rng.integers(1, 4, 2)), pads, dilations)
+        outputs = [window.output(s, d) for d, s in enumerate(size)]
+        if min(outputs) < 1:
+            continue
+        grown = [o + ceil if (o * window.strides[d] - pads[d]) < size[d] else o for d, o in enumerate(outputs)]
+        last_taps = [any(0 <= (o - 1) * window.strides[d] - pads[d] + k * dilations[d] < size[d]
+                         for k in range(kernel[d])) for d, o in enumerate(grown)]
+        first_taps = [any(0 <= y * window.strides[d] - pads[d] + k * dilations[d] < size[d] for k in range(kernel[d]))
+                      for d, o in enumerate(grown) for y in range(o)]
+        if all(last_taps) and all(first_taps):
+            return window, tuple(grown)
+
+
+def max_pool(x, window, outputs, falling):
+    """Maximum, or minimum of falling channels, over the taps in bounds."""
+    if x.dtype.kind == "f":
+        high, low = np.float32(np.inf), np.float32(-np.inf)
+    else:
+        high, low = 2**31 - 1, -(2**31)
+    best_high = best_low = None
+    for (_, _, a), (_, _, b) in zip(window.taps(x, low, outputs), window.taps(x, high, outputs)):
+        best_high = a if best_high is None else np.maximum(best_high, a)
+        best_low = b if best_low is None else np.minimum(best_low, b)
+    return np.where(falling, best_low, best_high)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_max_pool(tmp_path, seed):
+    program = Program(700 + seed)
+    rng = program.rng
+    for code, c in [("b1", 5), ("u2", 64), ("s4", 70), ("u8", 130), ("f32", 3), ("f32", 37), ("i32", 20)]:
+        size = tuple(int(v) for v in rng.integers(3, 9, 2))
+        window, outputs = pool_window(rng, size, int(rng.integers(0, 2)))
+        falling = rng.integers(0, 2, c).astype(bool) if rng.random() < 0.5 else np.zeros(c, bool)
+        name, values = program.input((2, *size, c))
+        kind = code
+        if code == "i32":
+            name, values = program.quantize(name, values, "s8")
+            w, wv = program.weights((c, 1, 1, c), "b1")
+            acc = conv_codes(values, wv, Window((1, 1)), 1)
+            name, values = program.contraction((name, values), (w, wv), acc, (program.code("s8"), program.code("b1")),
+                                               "i32", Window((1, 1)))
+        elif code != "f32":
+            name, values = program.quantize(name, values, code)
+            kind = program.code(code)
+        extra = f", falling = array<i1: {', '.join(str(bool(f)).lower() for f in falling)}>" if falling.any() else ""
+        shape = (2, *outputs, c)
+        y = program.emit(f"hwgq.max_pool {name} {pool_attributes(window, extra)} : {program.type(values.shape, kind)}",
+                         shape, kind)
+        program.output(y, max_pool(values, window, outputs, falling), kind)
+    check(tmp_path, program, kernels=("auto",))
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_avg_pool(tmp_path, seed):
+    program = Program(800 + seed)
+    rng = program.rng
+    for code, c in [("b1", 5), ("u2", 64), ("s4", 70), ("f32", 3), ("f32", 37)]:
+        size = tuple(int(v) for v in rng.integers(3, 9, 2))
+        window, outputs = pool_window(rng, size, int(rng.integers(0, 2)))
+        include = bool(rng.integers(0, 2))
+        scale = np.float32(1 if code == "f32" else rng.standard_normal())
+        name, values = program.input((2, *size, c))
+        kind = "f32" if code == "f32" else program.code(code)
+        if code != "f32":
+            name, values = program.quantize(name, values, code)
+        extra = f", count_include_pad = {str(include).lower()}, scale = {float(scale)!r} : f32"
+        y = program.emit(f"hwgq.avg_pool {name} {pool_attributes(window, extra)} : {program.type(values.shape, kind)}",
+                         (2, *outputs, c), "f32")
+        total, count = 0, 0
+        padded = [(window.pads[d], size[d] + window.pads[d + 2]) for d in (0, 1)]
+        for ky, kx, tap in window.taps(values, values.dtype.type(0), outputs):
+            total = total + tap
+            inside = []
+            for d, k in ((0, ky), (1, kx)):
+                at = np.arange(outputs[d]) * window.strides[d] + k * window.dilations[d] - window.pads[d]
+                low, high = (-padded[d][0], padded[d][1]) if include else (0, size[d])
+                inside.append((at >= low) & (at < high))
+            count = count + np.outer(*inside)[None, :, :, None]
+        if code == "f32":
+            expected = total / count.astype(np.float32)
+        else:
+            expected = total.astype(np.float32) * (np.float64(scale) / count).astype(np.float32)
+        program.output(y, expected, "f32")
+    check(tmp_path, program, kernels=("auto",))
+
+
+def test_moves(tmp_path):
+    """Pads, concatenations, reshapes, transposes and slices of codes, and pads of floats."""
+    program = Program(900)
+    rng = program.rng
+    for code, c, lows, highs in [("b1", 64, (0, 1, 2, 0), (0, 0, 1, 0)), ("u2", 70, (0, 0, 1, 3), (0, 2, 0, 60)),
+                                 ("f32", 5, (0, 1, 0, 2), (0, 1, 3, 1))]:
+        name, values = program.input((2, 3, 4, c))
+        kind, value = "f32", 0.5
+        if code != "f32":
+            name, values = program.quantize(name, values, code)
+            kind, value = program.code(code), int(rng.choice([1]))
+        padded = np.pad(values, list(zip(lows, highs)), constant_values=value)
+        suffix = "f32" if code == "f32" else "i32"
+        y = program.emit(f"hwgq.pad {name} {{low = {array(lows)}, high = {array(highs)}, value = {value} : {suffix}}} : "
+                         f"{program.type(values.shape, kind)}", padded.shape, kind)
+        program.output(y, padded, kind)
+    kind = program.code("u2")
+    for dim, sizes in [(3, [(3, 4, 64), (3, 4, 30), (3, 4, 100)]), (1, [(2, 4, 70), (3, 4, 70)]),
+                       (2, [(2, 1, 9), (2, 5, 9)]), (1, [(70,), (10,)])]:
+        parts = [program.quantize(*program.input((2, *size)), "u2") for size in sizes]
+        joined = np.concatenate([v for _, v in parts], dim)
+        types = ", ".join(program.type(v.shape, kind) for _, v in parts)
+        y = program.emit(f"tensor.concat dim({dim}) {', '.join(n for n, _ in parts)} : ({types}) -> "
+                         f"{program.type(joined.shape, kind)}", joined.shape, kind)
+        program.output(y, joined, kind)
+    for shape, flat in [((2, 2, 3, 64), (2, 384)), ((2, 3, 5, 7), (2, 105))]:
+        name, values = program.quantize(*program.input(shape), "u2")
+        y = program.emit(f"tensor.collapse_shape {name} [[0], [1, 2, 3]] : {program.type(shape, kind)} into "
+                         f"{program.type(flat, kind)} // ->", flat, kind)
+        program.output(y, values.reshape(flat), kind)
+        w, wv = program.weights((9, flat[1]), "b1")
+        acc = values.reshape(flat) @ wv.T
+        program.output(*program.contraction((y, values.reshape(flat)), (w, wv), acc, (kind, program.code("b1")), "i32"),
+                       "i32")
     check(tmp_path, program, kernels=("auto",))
