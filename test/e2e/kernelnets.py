@@ -159,6 +159,7 @@ def conv_floats(x, w, window, groups):
 
 class Program:
     def __init__(self, seed):
+        self.seed = seed
         self.rng = np.random.default_rng(seed)
         self.lines, self.inputs, self.outputs, self.expected = [], [], [], []
         self.count = 0
