@@ -291,12 +291,60 @@ private:
   }
 
   LogicalResult convertOp(tensor::ConcatOp op) {
+    int64_t rank = op.getType().getRank(), dim = op.getDim();
+    bool image = rank == 2 || rank == 4;
+    RankedTensorType type = packedType(op.getResult());
     SmallVector<Value> inputs;
-    for (Value input : op.getInputs())
-      inputs.push_back(packed(input));
-    return finish(op, bitpack::ConcatOp::create(
-                          builder, op.getLoc(), packedType(op.getResult()),
-                          inputs, builder.getI64IntegerAttr(op.getDim())));
+    for (Value input : op.getInputs()) {
+      Value part = packed(input);
+      inputs.push_back(image ? part
+                             : relayoutTo(asImage(part.getType(), dim), part));
+    }
+    if (!image && dim == rank - 1)
+      dim = 1;
+    else if (!image)
+      dim = 1 + (dim == 0 ? -1 : 0);
+    Value whole = bitpack::ConcatOp::create(
+        builder, op.getLoc(), image ? type : asImage(type, op.getDim()), inputs,
+        builder.getI64IntegerAttr(dim));
+    if (!image)
+      whole = relayoutTo(type, whole);
+    return finish(op, whole.getDefiningOp());
+  }
+
+  /// A packed tensor of any rank as [outer][dim][inner][channels], or as
+  /// [outer][channels] where `dim` is the channels: the same memory.
+  static RankedTensorType asImage(Type packed, int64_t dim) {
+    auto type = cast<RankedTensorType>(packed);
+    auto product = [](ArrayRef<int64_t> sizes) {
+      int64_t p = 1;
+      for (int64_t size : sizes) {
+        if (ShapedType::isDynamic(size))
+          return ShapedType::kDynamic;
+        p *= size;
+      }
+      return p;
+    };
+    ArrayRef<int64_t> shape = type.getShape();
+    int64_t channels = shape.back();
+    SmallVector<int64_t> image = {product(shape.drop_back()), channels};
+    if (dim + 1 < type.getRank())
+      image = dim == 0
+                  ? SmallVector<int64_t>{shape[0], 1,
+                                         product(shape.slice(1).drop_back()),
+                                         channels}
+                  : SmallVector<int64_t>{
+                        product(shape.take_front(dim)), shape[dim],
+                        product(shape.slice(dim + 1).drop_back()), channels};
+    return RankedTensorType::get(
+        image, type.getElementType(),
+        bitpack::LayoutAttr::get(
+            type.getContext(), bitpack::getLayout(type).getForm().getValue()));
+  }
+
+  Value relayoutTo(RankedTensorType type, Value value) {
+    ++relayouts;
+    return bitpack::RelayoutOp::create(builder, value.getLoc(), type, value);
   }
 
   LogicalResult convertReshape(Operation *op) {
