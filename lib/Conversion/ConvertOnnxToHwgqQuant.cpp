@@ -69,6 +69,14 @@ Range codeRange(int64_t bits, bool isSigned, bool narrow) {
                   : Range{0, span - 1 - narrow};
 }
 
+/// Operand `i` in the element type of `x`, whose shape it is broadcast to:
+/// scales and zero points also come as doubles or integers.
+Value parameter(Node &n, unsigned i, Value x) {
+  Value v = n.real(i);
+  Type from = getElementTypeOrSelf(v), to = getElementTypeOrSelf(x);
+  return n.broadcastLike(from == to ? v : n.cast(v, from, to), x);
+}
+
 /// Quant: y = x / scale + zero; clamp and round, or the sign for signed 1-bit
 /// codes; (q - zero) * scale.
 LogicalResult lowerQuant(Node &n) {
@@ -77,8 +85,8 @@ LogicalResult lowerQuant(Node &n) {
     return n.error() << "needs a constant whole bit width from 1 to 32",
            failure();
   Value x = n.real(0);
-  Value scale = n.broadcastLike(n.real(1), x);
-  Value zero = n.broadcastLike(n.real(2), x);
+  Value scale = parameter(n, 1, x);
+  Value zero = parameter(n, 2, x);
   bool isSigned = n.attr("signed", 1);
   Value y = addF(n, divF(n, x, scale), zero), q;
   if (*bits == 1 && isSigned) {
@@ -97,7 +105,7 @@ LogicalResult lowerBipolarQuant(Node &n) {
   Value x = n.real(0);
   Value positive = n.cmpf(CmpFPredicate::OGE, x, n.splat(x, 0));
   Value sign = n.select(positive, n.splat(x, 1), n.splat(x, -1));
-  return n.setReal(mulF(n, sign, n.broadcastLike(n.real(1), x)));
+  return n.setReal(mulF(n, sign, parameter(n, 1, x)));
 }
 
 /// Both versions of Trunc: y = round(x / scale + zero) over 2^k; version 1
@@ -110,8 +118,8 @@ LogicalResult lowerTrunc(Node &n) {
     return n.error() << "needs constant whole bit widths from 1 to 32",
            failure();
   Value x = n.real(0);
-  Value scale = n.broadcastLike(n.real(1), x);
-  Value zero = n.broadcastLike(n.real(2), x);
+  Value scale = parameter(n, 1, x);
+  Value zero = parameter(n, 2, x);
   std::string mode = n.attrS("rounding_mode", "FLOOR");
   Value y = n.make<math::RoundEvenOp>(addF(n, divF(n, x, scale), zero));
   if (!n.has(4)) {
@@ -138,7 +146,7 @@ LogicalResult lowerTrunc(Node &n) {
       codeRange(*outBits, n.attr("signed", 1), n.attr("narrow", 0));
   y = roundAs(n, clamp(n, divF(n, y, unit), range.low, range.high), mode);
   y = subF(n, y, divF(n, zero, unit));
-  return n.setReal(mulF(n, y, n.broadcastLike(n.real(4), x)));
+  return n.setReal(mulF(n, y, parameter(n, 4, x)));
 }
 
 /// out_scale * #{t : x >= t} + out_bias, the thresholds of each channel.

@@ -229,11 +229,12 @@ static bool evaluateModel(std::vector<Port> &ports, std::vector<Array> &results)
   if (last < Phase::Loops)
     return succeeded(compilation.runTo(last)) &&
            interpret(*module, *options, ports, results);
+  const std::string model = modelFile;
   Expected<std::string> file = compilation.emit(EmitKind::SharedLibrary);
   if (!file) {
     std::string message = toString(file.takeError());
     if (!message.empty())
-      fail("%s: %s", modelFile.c_str(), message.c_str());
+      fail("%s: %s", model.c_str(), message.c_str());
     return false;
   }
   return runCompiled(*file, *options, ports, results);
@@ -245,13 +246,16 @@ int main(int argc, char **argv) {
   cl::HideUnrelatedOptions(category);
   cl::ParseCommandLineOptions(argc, argv,
       "the reference interpreter: evaluates a network exactly, op by op\n");
+  // The linker resets command-line options: keep what is needed after it.
+  const std::string output = directory;
+  const bool print = printAll || output.empty();
   std::vector<Port> ports;
   std::vector<Array> results;
   if (!evaluateModel(ports, results))
     return 1;
-  if (!directory.empty() && !writeOutputs(ports, results, directory))
+  if (!output.empty() && !writeOutputs(ports, results, output))
     return 1;
-  if (printAll || directory.empty())
+  if (print)
     printOutputs(ports, results);
   return 0;
 }
