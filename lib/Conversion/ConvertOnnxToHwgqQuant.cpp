@@ -149,13 +149,34 @@ LogicalResult lowerTrunc(Node &n) {
   return n.setReal(mulF(n, y, parameter(n, 4, x)));
 }
 
+/// Threshold t of every channel at the shape of `x`; constant, or an input.
+Value thresholdsAt(Node &n, const std::optional<SmallVector<double>> &constant,
+                   int64_t t, Value x, unsigned channel) {
+  int64_t rows = n.type(1).getDimSize(0), count = n.type(1).getDimSize(1);
+  if (constant) {
+    SmallVector<float> row;
+    for (int64_t c = 0; c < rows; ++c)
+      row.push_back(float((*constant)[c * count + t]));
+    return n.alongDim(x, row, channel);
+  }
+  Value column = n.slice(n.real(1), 1, t, 1);
+  if (rows == 1)
+    return n.broadcastLike(n.reshape(column, {}), x);
+  SmallVector<int64_t> others;
+  for (int64_t d = 0; d < typeOf(x).getRank(); ++d)
+    if (d != int64_t(channel))
+      others.push_back(d);
+  return n.broadcastDims(n.reshape(column, {rows}), n.sizes(x), others);
+}
+
 /// out_scale * #{t : x >= t} + out_bias, the thresholds of each channel.
 LogicalResult lowerMultiThreshold(Node &n) {
   auto thresholds = n.floats(1);
   RankedTensorType table = n.type(1);
   constexpr int64_t kMost = 1 << 12;
-  if (!thresholds || table.getRank() != 2 || table.getDimSize(1) > kMost)
-    return n.error() << "needs constant thresholds, at most " << kMost
+  if (table.getRank() != 2 || !table.hasStaticShape() ||
+      table.getDimSize(1) > kMost)
+    return n.error() << "needs thresholds of static shape, at most " << kMost
                      << " a channel",
            failure();
   Value x = n.real(0);
@@ -167,10 +188,8 @@ LogicalResult lowerMultiThreshold(Node &n) {
     return n.error() << "has thresholds for " << rows << " channels", failure();
   Value sum;
   for (int64_t t = 0; t < count; ++t) {
-    SmallVector<float> row;
-    for (int64_t c = 0; c < rows; ++c)
-      row.push_back(float((*thresholds)[c * count + t]));
-    Value step = n.cmpf(CmpFPredicate::OGE, x, n.alongDim(x, row, channel));
+    Value step = n.cmpf(CmpFPredicate::OGE, x,
+                        thresholdsAt(n, thresholds, t, x, channel));
     Value one = n.make<arith::UIToFPOp>(x.getType(), step);
     sum = sum ? addF(n, sum, one) : one;
   }

@@ -69,8 +69,8 @@ static bool isBytes(RankedTensorType type) {
 }
 
 static LogicalResult checkLayout(Operation *op, RankedTensorType type) {
-  bool image = type.getRank() == 2 || type.getRank() == 4;
-  if (!image || (isBytes(type) && bitpack::getLayout(type).getBlock()))
+  if (type.getRank() < 1 ||
+      (isBytes(type) && bitpack::getLayout(type).getBlock()))
     return op->emitError("the layout of ") << type << " cannot be evaluated";
   return success();
 }

@@ -176,14 +176,12 @@ static LogicalResult evaluateMultiThreshold(Operation *op, Operands in,
   if (failed(checkOperands(op, in, 2, 2)))
     return failure();
   const Tensor &x = in[0], &t = in[1];
-  bool last = stringAttr(op, "data_layout", "NCHW").ends_with("C");
-  int64_t axis = last ? x.getRank() - 1 : 1;
-  if (t.getRank() != 2 || x.getRank() < 1 || axis >= x.getRank())
-    return op->emitError(
-        "takes thresholds of rank 2 and an input with channels");
-  AxisSplit split = splitAt(x.getShape(), axis);
+  if (t.getRank() != 2)
+    return op->emitError("takes thresholds of rank 2");
   int64_t rows = t.getDimSize(0), count = t.getDimSize(1);
-  if (rows != 1 && rows != split.length)
+  bool last = stringAttr(op, "data_layout", "NCHW").ends_with("C");
+  AxisSplit split = splitAt(x.getShape(), last ? x.getRank() - 1 : 1);
+  if (rows != 1 && (rows != split.length || x.getRank() < 2))
     return op->emitError("has thresholds for ")
            << rows << " channels; the input has " << split.length;
   float scale = floatAttr(op, "out_scale", 1),
