@@ -39,9 +39,18 @@ static LogicalResult rebatch(ModuleOp module, const LoadOptions &options) {
       return dialect == "onnx" || dialect == "func" ? WalkResult::advance()
                                                     : WalkResult::interrupt();
     });
-    if (other.wasInterrupted())
+    if (other.wasInterrupted()) {
+      // Past import the batch is part of the code; a dynamic one takes any.
+      bool dynamic = llvm::any_of(func.getArgumentTypes(), [](Type type) {
+        auto shaped = dyn_cast<ShapedType>(type);
+        return shaped && shaped.hasRank() && shaped.getRank() &&
+               shaped.isDynamicDim(0);
+      });
+      if (dynamic)
+        continue;
       return func.emitError() << "only a module at the import phase can be "
                                  "given another batch";
+    }
     if (failed(onnx::normalize(func, normalize)))
       return failure();
   }
