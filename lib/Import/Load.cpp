@@ -46,7 +46,7 @@ static LogicalResult rebatch(ModuleOp module, const LoadOptions &options) {
         return shaped && shaped.hasRank() && shaped.getRank() &&
                shaped.isDynamicDim(0);
       });
-      if (dynamic)
+      if (dynamic || func.getNumArguments() == 0)
         continue;
       return func.emitError() << "only a module at the import phase can be "
                                  "given another batch";
