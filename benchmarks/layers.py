@@ -238,19 +238,24 @@ def cpu_flags():
 
 
 def print_table(rows, statistic, ceiling):
+    number = lambda value, form: format("-" if value is None else format(value, form), f">{form.split('.')[0]}")
     print(f"one thread, {statistic}, ms a layer; share of {ceiling[0]} = {ceiling[1]:.0f} G bit-MAC/s")
     print(f"{'layer':>9} {'form':>5} {'hwgq':>7} {'one':>7} {'G MAC/s':>8} {'share':>6} "
           f"{'ORT f32':>8} {'ORT int8':>8} {'x f32':>6} {'x int8':>6}")
     for r in rows:
         print(f"{r['channels']:>4}@{r['size']:<4} {r['form']:>5} {r['hwgq']['layer'][statistic]:7.3f} "
-              f"{r['hwgq']['one'][statistic]:7.3f} {r['rate']:8.0f} {r['share']:6.0%} "
+              f"{r['hwgq']['one'][statistic]:7.3f} {number(r['rate'], '8.0f')} {number(r['share'], '6.0%')} "
               f"{r['ort_f32']['layer'][statistic]:8.3f} {r['ort_int8']['layer'][statistic]:8.3f} "
-              f"{r['times_f32']:6.1f} {r['times_int8']:6.2f}")
+              f"{number(r['times_f32'], '6.1f')} {number(r['times_int8'], '6.2f')}")
 
 
 def finish(row, ceiling, statistic):
-    """Adds rate, share of the ceiling and speed against the peers."""
+    """Adds rate, share of the ceiling and speed against the peers; none of them
+    where noise left no difference between the chains."""
+    row.update(dict.fromkeys(("rate", "share", "times_f32", "times_int8")))
     time_ms = row["hwgq"]["layer"][statistic]
+    if time_ms <= 0:
+        return row
     bit_macs = 9 * row["channels"] ** 2 * row["size"] ** 2 * FORMS[row["form"]]
     row["rate"] = bit_macs / time_ms * 1e-6
     row["share"] = row["rate"] / ceiling[1]
