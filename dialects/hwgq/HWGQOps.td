@@ -271,6 +271,7 @@ def HWGQ_ThresholdOp : HWGQ_Op<"threshold"> {
                        DenseI8ArrayAttr:$direction);
   let results = (outs HWGQ_CodeTensor:$result);
   let assemblyFormat = "$input attr-dict `:` type($input) `->` type($result)";
+  let hasCanonicalizer = 1;
   let hasVerifier = 1;
 }
 

@@ -1,5 +1,7 @@
 //===- Ops.cpp - verifiers, inference and folders of hwgq -----------------===//
 #include "hwgq/Dialect/HWGQ.h"
+#include "mlir/Dialect/Tensor/IR/Tensor.h"
+#include "mlir/IR/PatternMatch.h"
 
 using namespace mlir;
 using namespace hwgq;
@@ -247,6 +249,40 @@ LogicalResult ThresholdOp::verify() {
       return emitOpError("thresholds of row ") << r << " are not sorted";
   }
   return success();
+}
+
+namespace {
+
+/// threshold(collapse(x)) -> collapse(threshold(x)) where the channels stay
+/// the last dimension: the threshold comes to stand behind its accumulator.
+struct ThresholdOfCollapse : OpRewritePattern<ThresholdOp> {
+  using OpRewritePattern::OpRewritePattern;
+
+  LogicalResult matchAndRewrite(ThresholdOp op,
+                                PatternRewriter &rewriter) const override {
+    auto collapse = op.getInput().getDefiningOp<tensor::CollapseShapeOp>();
+    if (!collapse)
+      return failure();
+    RankedTensorType from = collapse.getSrcType(), to = collapse.getResultType();
+    if (to.getRank() == 0 || from.getShape().back() != to.getShape().back() ||
+        !llvm::all_of(ArrayRef(collapse.getReassociationIndices().back()).drop_back(),
+                      [&](int64_t d) { return from.getDimSize(d) == 1; }))
+      return failure();
+    Type code = getElementTypeOrSelf(op.getType());
+    auto inner = ThresholdOp::create(
+        rewriter, op.getLoc(), RankedTensorType::get(from.getShape(), code),
+        collapse.getSrc(), op.getThresholds(), op.getDirection());
+    rewriter.replaceOpWithNewOp<tensor::CollapseShapeOp>(
+        op, op.getType(), inner, collapse.getReassociationIndices());
+    return success();
+  }
+};
+
+} // namespace
+
+void ThresholdOp::getCanonicalizationPatterns(RewritePatternSet &patterns,
+                                              MLIRContext *context) {
+  patterns.add<ThresholdOfCollapse>(context);
 }
 
 //===----------------------------------------------------------------------===//
