@@ -437,10 +437,13 @@ LogicalResult lowerPow(Node &n) {
 LogicalResult lowerMod(Node &n) {
   Type t = n.type(0).getElementType();
   if (isFloat(t)) {
+    if (t.isF64())
+      return n.error() << "on f64 is not supported; float32, float16 and "
+                          "integers are",
+             failure();
     Value values[] = {n.real(0), n.real(1)};
     broadcastTogether(n, values);
-    Value r = n.make<arith::RemFOp>(values[0], values[1]);
-    return n.setReal(r);
+    return n.setReal(expandFmod(n, values[0], values[1]));
   }
   Value values[] = {n.in(0), n.in(1)};
   broadcastTogether(n, values);

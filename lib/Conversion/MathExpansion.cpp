@@ -155,6 +155,32 @@ Value conversion::expandPow(TensorBuilder &b, Value x, Value y) {
   });
 }
 
+Value conversion::expandFmod(TensorBuilder &b, Value x, Value y) {
+  Type wide = b.b.getF64Type();
+  Value divisor = b.cast(y, getElementTypeOrSelf(y), wide);
+  return inWide(b, x, [&](Wide &w, Value v) {
+    // Long division in digits of 28 bits, the highest first: a quotient below
+    // 2^28 times 24 bits of |y| is exact. Float32 quotients are below 2^278.
+    double inf = std::numeric_limits<double>::infinity();
+    Value size = w.abs(divisor), rest = w.abs(v);
+    for (int digit = 9; digit >= 0; --digit) {
+      Value unit = w.mul(size, w.c(std::ldexp(1.0, 28 * digit)));
+      Value count = b.make<math::FloorOp>(w.div(rest, unit));
+      Value next = w.sub(rest, w.mul(count, unit));
+      // The division may have rounded up to the next whole number.
+      Value below = w.is(CmpFPredicate::OLT, next, 0);
+      rest = w.select(below, w.add(next, unit), next);
+    }
+    rest = b.make<math::CopySignOp>(rest, v);
+    rest = w.select(w.is(CmpFPredicate::OEQ, size, inf), v, rest);
+    Value bad = b.make<arith::OrIOp>(
+        w.is(CmpFPredicate::UEQ, w.abs(v), inf),
+        b.make<arith::OrIOp>(w.is(CmpFPredicate::OEQ, size, 0),
+                             b.cmpf(CmpFPredicate::UNO, size, size)));
+    return w.select(bad, w.c(std::numeric_limits<double>::quiet_NaN()), rest);
+  });
+}
+
 Value conversion::expandTanh(TensorBuilder &b, Value x) {
   return inWide(b, x, [](Wide &w, Value v) {
     // x - x^3/3 near zero; (e - 1) / (e + 1), e = exp(2x), elsewhere.

@@ -18,6 +18,8 @@ Value expandExpm1(TensorBuilder &b, Value x);
 Value expandLog(TensorBuilder &b, Value x);
 /// x to the power y as C's pow defines its special cases.
 Value expandPow(TensorBuilder &b, Value x, Value y);
+/// C's fmod of f32, exact.
+Value expandFmod(TensorBuilder &b, Value x, Value y);
 Value expandTanh(TensorBuilder &b, Value x);
 Value expandErf(TensorBuilder &b, Value x);
 /// 1 / (1 + exp(-x))

@@ -31,7 +31,7 @@ public:
 private:
   static bool isFloatTensor(Type type) {
     auto tensor = dyn_cast<RankedTensorType>(type);
-    return tensor && tensor.getElementType().isF32();
+    return tensor && tensor.getRank() > 0 && tensor.getElementType().isF32();
   }
 
   const SmallVector<Value> &cutsOf(Value value) {

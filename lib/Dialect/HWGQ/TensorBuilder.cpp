@@ -193,6 +193,8 @@ Value TensorBuilder::broadcastDims(Value v, ArrayRef<OpFoldResult> sizes,
 }
 
 Value TensorBuilder::broadcastTo(Value v, ArrayRef<OpFoldResult> sizes) {
+  if (size_t(typeOf(v).getRank()) > sizes.size()) // leading unit sizes
+    v = reshape(v, typeOf(v).getShape().take_back(sizes.size()));
   RankedTensorType type = typeOf(v);
   int64_t lead = int64_t(sizes.size()) - type.getRank();
   ElementsAttr attr = constantOf(v);
