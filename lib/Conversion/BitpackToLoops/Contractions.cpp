@@ -172,6 +172,8 @@ template <typename OpTy> struct ContractionPattern : OpConversionPattern<OpTy> {
       return op.emitError("no kernel is named ") << name;
     if (const char *why = kernel->refuses(*contraction))
       return op.emitError("kernel ") << name << " does not fit: " << why;
+    if (failed(checkForms(op)))
+      return failure();
     LoopBuilder b(op.getLoc(), rewriter, options);
     ConvLoops conv(b, *contraction, adaptor.getInput(), adaptor.getWeight());
     FailureOr<Value> result = emit(b, conv);

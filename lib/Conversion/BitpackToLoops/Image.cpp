@@ -24,6 +24,19 @@ void Image::clearRow(LoopBuilder &b, Value n, Value y) const {
   b.zero(memory, b.mul(start, rowSize()), b.mul(b.sub(last, first), rowSize()));
 }
 
+LogicalResult hwgq::checkForms(Operation *op) {
+  for (Type type :
+       llvm::concat<Type>(op->getOperandTypes(), op->getResultTypes())) {
+    if (!bitpack::isPacked(type))
+      continue;
+    StringAttr form = bitpack::getLayout(type).getForm();
+    if (form != "planes")
+      return op->emitError("no loops are made for the layout ")
+             << form << "; planes is supported";
+  }
+  return success();
+}
+
 /// Static product of the leading dimensions, dynamic where one is.
 static int64_t leadingElements(ArrayRef<int64_t> shape) {
   int64_t product = 1;

@@ -138,6 +138,10 @@ struct Image {
   void clearRow(LoopBuilder &b, mlir::Value n, mlir::Value y) const;
 };
 
+/// Fails, with an error on `op`, where a packed tensor it touches does not have
+/// the form `planes`, the only one that the loops read and write.
+mlir::LogicalResult checkForms(mlir::Operation *op);
+
 /// A view of `memory`, the converted value of a tensor of `type`.
 Image viewImage(LoopBuilder &b, mlir::RankedTensorType type,
                 mlir::Value memory);
