@@ -324,6 +324,78 @@ def BitpackSelectKernels : Pass<"bitpack-select-kernels", "::mlir::func::FuncOp"
 }
 
 //===----------------------------------------------------------------------===//
+// GPU kernels
+//===----------------------------------------------------------------------===//
+
+def ConvertBitpackToGpu : Pass<"convert-bitpack-to-gpu", "::mlir::ModuleOp"> {
+  let summary = "make GPU kernels of contractions";
+  let description = [{
+    Every `bitpack.conv2d` and `bitpack.matmul` whose `kernel` names a GPU
+    kernel becomes a `gpu.func` of `gpu.module @kernels`, named after its node,
+    and a `gpu.launch_func` on memory; packed weights, thresholds and the base
+    of the accumulator are arguments of the kernel. Casts join the memory to
+    the tensors of the other ops, which stay and are each named in a remark.
+
+    `thread-popcount`: thread i of the grid computes one byte of each plane of
+    the result, that is 8 neighbouring output channels of one pixel, by
+    popcount(a AND b) of 64-bit words; i32 results are stored as they are.
+    Bytes of the halo and beyond the channels become 0.
+
+    ```mlir
+    %y = bitpack.conv2d %x, %w {kernel = "thread-popcount", ...}
+    ==>
+    gpu.launch_func @kernels::@conv1 blocks in (%blocks, %c1, %c1) threads in (%c128, %c1, %c1)
+        args(%weights : memref<18432xi64>, %thresholds : memref<32xi32>, %input : memref<?xi64>,
+             %bytes : memref<?xi8>, %count : index)
+    %y = builtin.unrealized_conversion_cast %memory : memref<?x8x8x1x1xi64> to tensor<...>
+    ```
+  }];
+  let dependentDialects = [
+    "::mlir::arith::ArithDialect", "::mlir::gpu::GPUDialect",
+    "::mlir::math::MathDialect", "::mlir::memref::MemRefDialect",
+    "::mlir::scf::SCFDialect"
+  ];
+  let statistics = [Statistic<"launches", "launches", "Contractions made kernels">];
+}
+
+def GpuToLoops : Pass<"gpu-to-loops", "::mlir::ModuleOp"> {
+  let summary = "run GPU kernels as loops of a CPU, for tests";
+  let description = [{
+    Replaces every `gpu.launch_func` by a `scf.forall` over its blocks with
+    loops over the threads of a block inside, and the body of the kernel
+    inlined there. Kernels whose threads share memory or wait for each other
+    are refused.
+
+    ```mlir
+    gpu.launch_func @kernels::@f blocks in (%g, %c1, %c1) threads in (%c128, %c1, %c1) args(%m : memref<?xi8>)
+    ==>
+    scf.forall (%block) in (%g) { scf.for %thread = %c0 to %c128 step %c1 { /* body of @f */ } }
+    ```
+  }];
+  let dependentDialects = ["::mlir::arith::ArithDialect",
+                           "::mlir::scf::SCFDialect"];
+}
+
+def NvvmKernelPointers : Pass<"nvvm-kernel-pointers", "::mlir::gpu::GPUModuleOp"> {
+  let summary = "leave one pointer of each memref of a kernel";
+  let description = [{
+    Drops the parameters of kernels that nothing reads: of the five that
+    `convert-gpu-to-nvvm` makes of a memref of rank 1 the data pointer stays.
+    Pointers are `noalias` (a kernel never reads what it writes), those that
+    are only read `readonly`, so that their loads go through the read-only
+    cache.
+
+    ```mlir
+    llvm.func @f(%p: !llvm.ptr, %data: !llvm.ptr, %offset: i64, %size: i64, %stride: i64) attributes {nvvm.kernel}
+    ==>
+    llvm.func @f(%data: !llvm.ptr {llvm.noalias, llvm.readonly}) attributes {nvvm.kernel}
+    ```
+  }];
+  let dependentDialects = ["::mlir::LLVM::LLVMDialect",
+                           "::mlir::NVVM::NVVMDialect"];
+}
+
+//===----------------------------------------------------------------------===//
 // loops
 //===----------------------------------------------------------------------===//
 

@@ -29,6 +29,22 @@ using namespace hwgq;
 
 namespace {
 
+/// A cast between a tensor and the memory that it is converted to.
+struct CastPattern : OpConversionPattern<UnrealizedConversionCastOp> {
+  using OpConversionPattern::OpConversionPattern;
+
+  LogicalResult
+  matchAndRewrite(UnrealizedConversionCastOp op, OpAdaptor adaptor,
+                  ConversionPatternRewriter &rewriter) const override {
+    if (op->getNumOperands() != 1 || op->getNumResults() != 1 ||
+        adaptor.getInputs()[0].getType() !=
+            getTypeConverter()->convertType(op.getResult(0).getType()))
+      return failure();
+    rewriter.replaceOp(op, adaptor.getInputs());
+    return success();
+  }
+};
+
 struct ConvertBitpackToLoops
     : hwgq::impl::ConvertBitpackToLoopsBase<ConvertBitpackToLoops> {
   using ConvertBitpackToLoopsBase::ConvertBitpackToLoopsBase;
@@ -49,6 +65,7 @@ struct ConvertBitpackToLoops
     populateTensorToLoopsPatterns(patterns, converter, options);
     populatePackedPatterns(patterns, converter, options);
     populateContractionPatterns(patterns, converter, options);
+    patterns.add<CastPattern>(converter, context);
     populateFunctionOpInterfaceTypeConversionPattern<func::FuncOp>(patterns,
                                                                    converter);
     populateReturnOpTypeConversionPattern(patterns, converter);

@@ -44,7 +44,7 @@ LogicalResult Compilation::runTo(Phase last) {
       beforePhase(next);
     if (next == Phase::Loops)
       layers = reportLayers(module);
-    if (next == Phase::Target) {
+    if (next == Phase::Target && target.arch != TargetSpec::Arch::NVPTX) {
       llvm::Expected<ModuleInfo> described = describeModule(module);
       if (!described)
         return module.emitError(llvm::toString(described.takeError()));
@@ -68,6 +68,21 @@ LogicalResult Compilation::runTo(Phase last) {
   return success();
 }
 
+const char *hwgq::refusesEmit(const TargetSpec &target, EmitKind kind) {
+  bool gpu = target.arch == TargetSpec::Arch::NVPTX;
+  switch (kind) {
+  case EmitKind::MLIR:
+    return nullptr;
+  case EmitKind::LLVM:
+  case EmitKind::PTX:
+    if (gpu || kind == EmitKind::LLVM)
+      return nullptr;
+    return "ptx is for NVIDIA targets, such as nvptx-sm_80";
+  default:
+    return gpu ? "for NVIDIA targets there are ptx, llvm and mlir" : nullptr;
+  }
+}
+
 static std::string print(ModuleOp module) {
   std::string text;
   llvm::raw_string_ostream os(text);
@@ -76,11 +91,39 @@ static std::string print(ModuleOp module) {
   return text;
 }
 
+static std::string print(const llvm::Module &ir) {
+  std::string text;
+  llvm::raw_string_ostream os(text);
+  os << ir;
+  return text;
+}
+
+llvm::Expected<std::string> Compilation::emitKernels(EmitKind kind) {
+  auto kernels = module.getOps<gpu::GPUModuleOp>();
+  if (kernels.empty())
+    return llvm::createStringError(
+        "no layer has a kernel for target '" + target.name +
+        "'; there are kernels for convolutions and matrix products whose "
+        "operands are both codes and whose weights are constant (--remarks "
+        "tells of each layer)");
+  llvm::LLVMContext context;
+  auto ir = translateKernels(*kernels.begin(), target, context);
+  if (!ir)
+    return ir.takeError();
+  if (kind == EmitKind::LLVM)
+    return print(**ir);
+  return generateCode(**ir, target, llvm::CodeGenFileType::AssemblyFile);
+}
+
 llvm::Expected<std::string> Compilation::emit(EmitKind kind) {
   if (kind == EmitKind::MLIR)
     return print(module);
+  if (const char *why = refusesEmit(target, kind))
+    return llvm::createStringError(why);
   if (failed(runTo(Phase::Target)))
     return llvm::createStringError("");
+  if (target.arch == TargetSpec::Arch::NVPTX)
+    return emitKernels(kind);
   info.prefix = prefix;
   info.options = commandOptions;
   info.report = getReport();
@@ -90,13 +133,9 @@ llvm::Expected<std::string> Compilation::emit(EmitKind kind) {
   auto ir = translateModule(module, target, info, workspace, context);
   if (!ir)
     return ir.takeError();
-  if (kind == EmitKind::LLVM) {
-    std::string text;
-    llvm::raw_string_ostream os(text);
-    os << **ir;
-    return text;
-  }
-  bool text = kind == EmitKind::Assembly || kind == EmitKind::PTX;
+  if (kind == EmitKind::LLVM)
+    return print(**ir);
+  bool text = kind == EmitKind::Assembly;
   auto code = generateCode(**ir, target,
                            text ? llvm::CodeGenFileType::AssemblyFile
                                 : llvm::CodeGenFileType::ObjectFile);

@@ -2,7 +2,9 @@
 #include "hwgq/Pipelines/Pipelines.h"
 #include "hwgq/Passes.h"
 #include "mlir/Conversion/Passes.h"
+#include "mlir/Conversion/GPUToNVVM/GPUToNVVMPass.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/Dialect/GPU/IR/GPUDialect.h"
 #include "mlir/Dialect/Linalg/Passes.h"
 #include "mlir/Dialect/MemRef/Transforms/Passes.h"
 #include "mlir/Pass/PassRegistry.h"
@@ -89,8 +91,37 @@ void hwgq::buildLoopsToLLVM(OpPassManager &manager) {
   manager.addPass(createCSEPass());
 }
 
+void hwgq::buildKernelsToNVVM(OpPassManager &manager) {
+  OpPassManager &kernels = manager.nest<gpu::GPUModuleOp>();
+  kernels.addPass(createCanonicalizerPass());
+  kernels.addPass(createCSEPass());
+  kernels.addPass(createLoopInvariantCodeMotionPass());
+  kernels.addPass(memref::createExpandStridedMetadataPass());
+  kernels.addPass(createLowerAffinePass());
+  kernels.addPass(createSCFToControlFlowPass());
+  kernels.addPass(createConvertGpuOpsToNVVMOps());
+  kernels.addPass(createReconcileUnrealizedCastsPass());
+  kernels.addPass(createCanonicalizerPass());
+  kernels.addPass(createCSEPass());
+  kernels.addPass(createNvvmKernelPointers());
+}
+
+/// The phases that follow the kernel phase on a GPU.
+static void buildGpuPhase(OpPassManager &manager, Phase phase) {
+  if (phase == Phase::Loops) {
+    manager.addPass(createConvertBitpackToGpu());
+    manager.addPass(createCanonicalizerPass());
+    manager.addPass(createCSEPass());
+    return;
+  }
+  buildKernelsToNVVM(manager);
+}
+
 void hwgq::buildPhase(OpPassManager &manager, Phase phase,
                       const TargetSpec &target, const CompileOptions &options) {
+  bool gpu = target.arch == TargetSpec::Arch::NVPTX;
+  if (gpu && phase >= Phase::Loops)
+    return buildGpuPhase(manager, phase);
   switch (phase) {
   case Phase::Import:
   case Phase::HWGQ:
@@ -100,6 +131,8 @@ void hwgq::buildPhase(OpPassManager &manager, Phase phase,
   case Phase::Kernel: {
     BitpackSelectKernelsOptions kernels;
     kernels.targetFeatures = llvm::to_vector(target.features);
+    if (gpu)
+      kernels.targetFeatures.push_back("nvptx");
     kernels.kernel = options.kernel;
     return manager.addNestedPass<func::FuncOp>(createBitpackSelectKernels(kernels));
   }
@@ -126,6 +159,28 @@ static void registerPhases(StringRef name, StringRef description,
       });
 }
 
+namespace {
+/// The options of hwgq-nvptx.
+struct NvptxOptions : CompileOptions {
+  Option<std::string> chip{*this, "chip", llvm::cl::init("sm_80"),
+                           llvm::cl::desc("GPU to generate code for")};
+};
+} // namespace
+
+static void registerNvptx() {
+  PassPipelineRegistration<NvptxOptions>(
+      "hwgq-nvptx", "From import to the NVVM dialect for an NVIDIA GPU",
+      [](OpPassManager &manager, const NvptxOptions &options) {
+        llvm::Expected<TargetSpec> target =
+            resolveTarget("nvptx-" + options.chip);
+        if (!target)
+          llvm::report_fatal_error(target.takeError(), /*gen_crash_diag=*/false);
+        for (Phase phase : {Phase::HWGQ, Phase::Bitpack, Phase::Kernel,
+                            Phase::Loops, Phase::Target})
+          buildPhase(manager, phase, *target, options);
+      });
+}
+
 void hwgq::registerPasses() {
   registerHWGQPasses();
   mlir::registerTransformsPasses();
@@ -140,4 +195,5 @@ void hwgq::registerPasses() {
   registerPhases("hwgq-cpu", "From import to the LLVM dialect for a CPU",
                  {Phase::HWGQ, Phase::Bitpack, Phase::Kernel, Phase::Loops,
                   Phase::Target});
+  registerNvptx();
 }

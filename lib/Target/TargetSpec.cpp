@@ -118,7 +118,7 @@ static Error unknownTarget(StringRef name) {
       "unknown target '" + name +
       "'; there are host, x86-64-v2, x86-64-v3, x86-64-v4, x86 CPUs such as "
       "icelake-server, sapphirerapids and znver4, aarch64[+feature...], and "
-      "nvptx-sm_80 and later");
+      "nvptx-sm_75 and later, such as nvptx-sm_90a");
 }
 
 static Expected<TargetSpec> resolveX86(StringRef name) {
@@ -160,6 +160,24 @@ static Expected<TargetSpec> resolveAArch64(StringRef name, StringRef features) {
   return spec;
 }
 
+/// Chips and the first PTX version that knows each.
+static Expected<TargetSpec> resolveNvptx(StringRef name, StringRef chip) {
+  static constexpr std::pair<StringLiteral, StringLiteral> chips[] = {
+      {"sm_75", "+ptx63"},   {"sm_80", "+ptx70"},   {"sm_86", "+ptx71"},
+      {"sm_87", "+ptx74"},   {"sm_89", "+ptx78"},   {"sm_90", "+ptx78"},
+      {"sm_90a", "+ptx80"},  {"sm_100", "+ptx86"},  {"sm_100a", "+ptx86"},
+      {"sm_103", "+ptx88"},  {"sm_103a", "+ptx88"}, {"sm_120", "+ptx87"},
+      {"sm_120a", "+ptx87"}, {"sm_121", "+ptx88"},  {"sm_121a", "+ptx88"}};
+  std::string known;
+  for (auto [candidate, version] : chips) {
+    if (candidate == chip)
+      return TargetSpec{name.str(), TargetSpec::Arch::NVPTX,
+                        "nvptx64-nvidia-cuda", chip.str(), version.str(), {}};
+    known += (known.empty() ? "" : ", ") + candidate.str();
+  }
+  return createStringError("unknown chip '" + chip + "'; there are " + known);
+}
+
 Expected<TargetSpec> hwgq::resolveTarget(StringRef name) {
   initializeTargets();
   StringRef rest = name;
@@ -167,15 +185,8 @@ Expected<TargetSpec> hwgq::resolveTarget(StringRef name) {
   if (rest.consume_front("aarch64") && (rest.empty() || rest.front() == '+'))
     return resolveAArch64(name, rest);
   rest = name;
-  if (rest.consume_front("nvptx-")) {
-    unsigned chip = 0;
-    StringRef digits = rest;
-    if (!digits.consume_front("sm_") ||
-        digits.take_while(isDigit).getAsInteger(10, chip) || chip < 75)
-      return unknownTarget(name);
-    return TargetSpec{name.str(), TargetSpec::Arch::NVPTX,
-                      "nvptx64-nvidia-cuda", rest.str(), "", {}};
-  }
+  if (rest.consume_front("nvptx-"))
+    return resolveNvptx(name, rest);
   if (name == "host" && host.isAArch64()) {
     TargetSpec spec{"host", TargetSpec::Arch::AArch64,
                     "aarch64-unknown-linux-gnu", "generic", "", {}};

@@ -214,6 +214,8 @@ static int compile(mlir::MLIRContext &context, DiagnosticPrinter &printer,
   Expected<TargetSpec> target = resolveTarget(targetName);
   if (!target)
     return fail(toString(target.takeError()));
+  if (const char *why = to ? nullptr : refusesEmit(*target, *kind))
+    return fail("--emit=" + emitName + ": " + why);
   Expected<LoadOptions> load = getLoadOptions();
   if (!load)
     return fail(toString(load.takeError()));

@@ -11,6 +11,9 @@ namespace hwgq {
 /// The form of what compilation gives.
 enum class EmitKind { SharedLibrary, Object, Assembly, LLVM, MLIR, PTX, Header };
 
+/// Null if `kind` can be made for `target`, else what can.
+const char *refusesEmit(const TargetSpec &target, EmitKind kind);
+
 /// The earliest phase whose end `module` may be at, told by its ops.
 Phase detectPhase(mlir::ModuleOp module);
 
@@ -45,6 +48,8 @@ public:
   std::string getReport() const;
 
 private:
+  llvm::Expected<std::string> emitKernels(EmitKind kind);
+
   mlir::ModuleOp module;
   TargetSpec target;
   const CompileOptions &options;

@@ -41,8 +41,11 @@ void buildPhase(mlir::OpPassManager &manager, Phase phase,
 /// Appends the passes from linalg and loops to the LLVM dialect.
 void buildLoopsToLLVM(mlir::OpPassManager &manager);
 
+/// Appends the passes from GPU kernels (`gpu.func`) to the NVVM dialect.
+void buildKernelsToNVVM(mlir::OpPassManager &manager);
+
 /// Registers every pass and the phases as pipelines: hwgq-legalize-onnx,
-/// hwgq-cpu{target=...} and the like.
+/// hwgq-cpu{target=...}, hwgq-nvptx{chip=...} and the like.
 void registerPasses();
 
 } // namespace hwgq

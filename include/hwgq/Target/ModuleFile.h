@@ -3,6 +3,7 @@
 #define HWGQ_TARGET_MODULEFILE_H
 
 #include "hwgq/Target/TargetSpec.h"
+#include "mlir/Dialect/GPU/IR/GPUDialect.h"
 #include "mlir/IR/BuiltinOps.h"
 #include "llvm/IR/LLVMContext.h"
 #include "llvm/IR/Module.h"
@@ -38,6 +39,11 @@ llvm::Expected<std::unique_ptr<llvm::Module>>
 translateModule(mlir::ModuleOp module, const TargetSpec &target,
                 const ModuleInfo &info, std::pair<int64_t, int64_t> workspace,
                 llvm::LLVMContext &context);
+
+/// Translates the kernels (NVVM dialect) of a module for an NVIDIA GPU.
+llvm::Expected<std::unique_ptr<llvm::Module>>
+translateKernels(mlir::gpu::GPUModuleOp kernels, const TargetSpec &target,
+                 llvm::LLVMContext &context);
 
 /// Machine code as assembly or object.
 llvm::Expected<std::string> generateCode(llvm::Module &module,

@@ -1,14 +1,11 @@
 //===- PopcountKernel.cpp - contractions of codes on bit planes -----------===//
 //
-// With n = o + s*c on both sides,
-//   acc = sa*sw*P + ow*sa*S + base
-// P = sum of ca*cw over the window (register tiles of popcounts), S = sum of
-// ca (once per pixel, by scalar popcounts; the halo adds 0), base = sum over
-// the valid taps of oa*(ow + sw*cw), a table per row and column class.
+// P comes from register tiles of popcounts, S (see Accumulator.h) once per
+// pixel from scalar popcounts.
 //
 //===----------------------------------------------------------------------===//
 #include "../PackConstant.h"
-#include "Contraction.h"
+#include "Accumulator.h"
 #include "PopcountTile.h"
 #include "mlir/Dialect/Math/IR/Math.h"
 
@@ -16,28 +13,6 @@ using namespace mlir;
 using namespace hwgq;
 
 namespace {
-
-/// Classes of output positions along one dimension by which taps are valid.
-struct TapClasses {
-  SmallVector<SmallVector<int64_t>> taps; // valid taps of each class
-  SmallVector<int32_t> classOf;           // of each position
-
-  TapClasses(int64_t outputs, int64_t inputs, int64_t kernel, int64_t stride,
-             int64_t dilation, int64_t pad) {
-    for (int64_t o = 0; o < outputs; ++o) {
-      SmallVector<int64_t> valid;
-      for (int64_t k = 0; k < kernel; ++k) {
-        int64_t at = o * stride + k * dilation - pad;
-        if (at >= 0 && at < inputs)
-          valid.push_back(k);
-      }
-      auto found = llvm::find(taps, valid);
-      classOf.push_back(found - taps.begin());
-      if (found == taps.end())
-        taps.push_back(valid);
-    }
-  }
-};
 
 class PopcountKernel {
 public:
@@ -57,14 +32,14 @@ public:
       return conv.op.op->emitError("the weights have no readable values");
     chooseTile();
     packWeights(*codes);
-    if (a.getOffset())
-      makeBase(*codes);
+    accumulator.emplace(b, conv, *codes,
+                        blocksOfGroup * conv.groups * tile.block);
     if (conv.op.thresholds)
       thresholds.emplace(b, conv.op.thresholds, conv.op.direction, out.channels,
                          tile.block, out.code);
     acts = viewRows(b, conv, in);
     Tasking tasking(b, conv, blocksOfGroup, cost());
-    bool sums = w.getOffset() != 0;
+    bool sums = accumulator->needsSums();
     if (sums) {
       lineSize = conv.kw == 1 ? 0 : columns();
       taskSize = lineSize + tasking.pixels(conv);
@@ -122,48 +97,6 @@ private:
                          conv.kw * tile.words, tile.planesW * tile.block},
                         b.getI64Type()),
         packConstant(type, codes));
-  }
-
-  //===--------------------------------------------------------------------===//
-  // The base of codes whose 0 is no number 0
-  //===--------------------------------------------------------------------===//
-
-  void makeBase(ArrayRef<uint8_t> codes) {
-    TapClasses rows(out.height, in.height, conv.kh, conv.strideY,
-                    conv.dilationY, conv.top);
-    TapClasses cols(out.width, in.width, conv.kw, conv.strideX, conv.dilationX,
-                    conv.left);
-    int64_t channels = out.channels, taps = conv.kh * conv.kw;
-    baseStride = blocksOfGroup * conv.groups * tile.block;
-    // Per output channel and tap: oa * sum of n.
-    std::vector<int32_t> sums(channels * taps, 0);
-    for (int64_t i = 0; i < channels * taps; ++i)
-      for (int64_t c = 0; c < conv.groupIn; ++c)
-        sums[i] += a.getOffset() * w.toNumber(codes[i * conv.groupIn + c]);
-    std::vector<int32_t> table;
-    for (ArrayRef<int64_t> kys : rows.taps)
-      for (ArrayRef<int64_t> kxs : cols.taps)
-        for (int64_t k = 0; k < baseStride; ++k) {
-          int32_t sum = 0;
-          for (int64_t ky : kys)
-            for (int64_t kx : kxs)
-              sum += k < channels ? sums[k * taps + ky * conv.kw + kx] : 0;
-          table.push_back(sum);
-        }
-    base = b.constant(ArrayRef<int32_t>(table));
-    colClasses = cols.taps.size();
-    if (rows.taps.size() > 1)
-      rowClass = b.constant(ArrayRef<int32_t>(rows.classOf));
-    if (cols.taps.size() > 1)
-      colClass = b.constant(ArrayRef<int32_t>(cols.classOf));
-  }
-
-  Value baseOf(Value y, Value x) {
-    Value row = rowClass ? b.mul(b.toIndex(b.load(rowClass, y)), colClasses)
-                         : b.index(0);
-    if (colClass)
-      row = b.add(row, b.toIndex(b.load(colClass, x)));
-    return b.mul(row, baseStride);
   }
 
   //===--------------------------------------------------------------------===//
@@ -277,22 +210,8 @@ private:
 
   /// From P to the result of one pixel and block.
   void finish(Value acc, Value sum, Value n, Value y, Value x, Value block) {
-    auto type = cast<VectorType>(acc.getType());
     Value channel = b.mul(block, tile.block);
-    int64_t product = int64_t(a.getStride()) * w.getStride();
-    if (llvm::isPowerOf2_64(product))
-      acc = product == 1
-                ? acc
-                : b.shl(acc, b.splat(type, int64_t(llvm::Log2_64(product))));
-    else
-      acc = b.mul(acc, b.splat(type, product));
-    int64_t factor = int64_t(w.getOffset()) * a.getStride();
-    if (factor == -1)
-      acc = b.sub(acc, b.broadcast(type, sum));
-    else if (factor != 0)
-      acc = b.add(acc, b.broadcast(type, b.mul(sum, b.i32(factor))));
-    if (base)
-      acc = b.add(acc, b.load(type, base, b.add(baseOf(y, x), channel)));
+    acc = accumulator->get(b, acc, sum, y, x, channel);
     Value pixel = out.at(b, n, y, x);
     if (thresholds) {
       Value word = b.div(channel, 64), offset = b.div(b.rem(channel, 64), 8);
@@ -328,8 +247,8 @@ private:
   PopcountTile tile;
   int64_t pixels = 1, blocksOfGroup = 1;
   int64_t lineSize = 0, taskSize = 0; // of scratch
-  int64_t baseStride = 0, colClasses = 1;
-  Value weights, acts, scratch, base, rowClass, colClass;
+  Value weights, acts, scratch;
+  std::optional<Accumulator> accumulator;
   std::optional<ThresholdTable> thresholds;
 };
 

@@ -86,6 +86,15 @@ static const char *popcountRefuses(const Contraction &c) {
   return nullptr;
 }
 
+static const char *threadPopcountRefuses(const Contraction &c) {
+  if (const char *why = popcountRefuses(c))
+    return why;
+  RankedTensorType result = c.resultType();
+  if (isPacked(result) && getLayout(result).getForm() != "planes")
+    return "thread-popcount writes bit planes";
+  return nullptr;
+}
+
 static const char *f32Refuses(const Contraction &c) {
   if (c.inputCode())
     return "f32 needs floats as input";
@@ -97,7 +106,12 @@ static const char *f32Refuses(const Contraction &c) {
 static const char *genericRefuses(const Contraction &) { return nullptr; }
 
 ArrayRef<Kernel> bitpack::getKernels() {
+  static const StringRef nvptx[] = {"nvptx"};
   static const Kernel kernels[] = {
+      {"thread-popcount",
+       "popcount(a AND b) of bit planes, 8 output channels a GPU thread",
+       nvptx,
+       threadPopcountRefuses},
       {"popcount",
        "popcount(a AND b) of bit planes on vectors",
        {},

@@ -1,0 +1,42 @@
+//===- Accumulator.h - from popcounts to accumulators -----------*- C++ -*-===//
+#ifndef HWGQ_LIB_CONVERSION_BITPACKTOLOOPS_ACCUMULATOR_H
+#define HWGQ_LIB_CONVERSION_BITPACKTOLOOPS_ACCUMULATOR_H
+
+#include "Contraction.h"
+
+namespace hwgq {
+
+/// The accumulator of a contraction of codes. With n = o + s*c on both sides,
+///   acc = sa*sw*P + ow*sa*S + base
+/// P = sum of ca*cw over the window, S = sum of ca (the halo adds 0), base =
+/// sum over the valid taps of oa*(ow + sw*cw), a table per row and column
+/// class of the output position.
+class Accumulator {
+public:
+  /// `codes` are those of the weights, one a byte in row-major order. Tables
+  /// get `channels` columns, at least the output channels; 0 beyond those.
+  Accumulator(LoopBuilder &b, const ConvLoops &conv,
+              llvm::ArrayRef<uint8_t> codes, int64_t channels);
+
+  /// Whether S is needed.
+  bool needsSums() const { return w.getOffset() != 0; }
+
+  /// The accumulators of channels [channel, ...) of output (y, x): `products`
+  /// are their P, i32 or a vector of i32; `sum` is S, i32, or null without
+  /// need.
+  mlir::Value get(LoopBuilder &b, mlir::Value products, mlir::Value sum,
+                  mlir::Value y, mlir::Value x, mlir::Value channel) const;
+
+private:
+  void makeBase(LoopBuilder &b, const ConvLoops &conv,
+                llvm::ArrayRef<uint8_t> codes);
+  mlir::Value baseOf(LoopBuilder &b, mlir::Value y, mlir::Value x) const;
+
+  CodeType a, w;
+  int64_t channels, colClasses = 1;
+  mlir::Value base, rowClass, colClass; // null without need
+};
+
+} // namespace hwgq
+
+#endif // HWGQ_LIB_CONVERSION_BITPACKTOLOOPS_ACCUMULATOR_H
