@@ -31,17 +31,23 @@ struct NvvmKernelPointers
   void runOnOperation() override {
     for (auto function : getOperation().getOps<LLVM::LLVMFuncOp>())
       if (function->hasAttr(NVVM::NVVMDialect::getKernelFuncAttrName()) &&
-          !function.isExternal() && failed(convert(function)))
-        return signalPassFailure();
+          !function.isExternal())
+        convert(function);
   }
 
 private:
-  static LogicalResult convert(LLVM::LLVMFuncOp function) {
+  static void convert(LLVM::LLVMFuncOp function) {
     llvm::BitVector unused(function.getNumArguments());
+    SmallVector<Type> used;
     for (BlockArgument argument : function.getArguments())
-      unused[argument.getArgNumber()] = argument.use_empty();
-    if (failed(function.eraseArguments(unused)))
-      return failure();
+      if (argument.use_empty())
+        unused.set(argument.getArgNumber());
+      else
+        used.push_back(argument.getType());
+    function_interface_impl::eraseFunctionArguments(
+        function, unused,
+        LLVM::LLVMFunctionType::get(
+            function.getFunctionType().getReturnType(), used));
     auto unit = UnitAttr::get(function.getContext());
     for (BlockArgument argument : function.getArguments()) {
       if (!isa<LLVM::LLVMPointerType>(argument.getType()))
@@ -51,7 +57,6 @@ private:
       if (isOnlyRead(argument))
         function.setArgAttr(i, LLVM::LLVMDialect::getReadonlyAttrName(), unit);
     }
-    return success();
   }
 };
 

@@ -18,6 +18,7 @@ Phase hwgq::detectPhase(ModuleOp module) {
     kernels |= dialect == "bitpack" && op->hasAttr("kernel") &&
                isa<StringAttr>(op->getAttr("kernel"));
     llvmCode |= op->getName().getStringRef() == "llvm.func";
+    loops |= op->getName().getStringRef() == "gpu.func";
     if (auto function = dyn_cast<func::FuncOp>(op))
       loops |= function->hasAttr("hwgq.workspace");
   });
