@@ -353,7 +353,7 @@ def ConvertBitpackToGpu : Pass<"convert-bitpack-to-gpu", "::mlir::ModuleOp"> {
   let dependentDialects = [
     "::mlir::arith::ArithDialect", "::mlir::gpu::GPUDialect",
     "::mlir::math::MathDialect", "::mlir::memref::MemRefDialect",
-    "::mlir::scf::SCFDialect"
+    "::mlir::NVVM::NVVMDialect", "::mlir::scf::SCFDialect"
   ];
   let statistics = [Statistic<"launches", "launches", "Contractions made kernels">];
 }

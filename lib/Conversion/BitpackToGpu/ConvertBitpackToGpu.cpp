@@ -3,6 +3,7 @@
 #include "hwgq/Passes.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/Dialect/GPU/Utils/GPUUtils.h"
+#include "mlir/Dialect/LLVMIR/NVVMDialect.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
 #include "mlir/IR/SymbolTable.h"
@@ -138,6 +139,10 @@ private:
           &getContext(), {int32_t(size.getInt()), 1, 1}));
     symbols.insert(kernel);
     OpBuilder builder(launch);
+    // 4 blocks of 128 threads leave 128 registers a thread; ptxas alone would
+    // rather spill than give up more blocks.
+    kernel->setAttr(NVVM::NVVMDialect::getMinctasmAttrName(),
+                    builder.getI32IntegerAttr(4));
     gpu::LaunchFuncOp::create(builder, launch.getLoc(), kernel,
                               launch.getGridSizeOperandValues(), block,
                               /*dynamicSharedMemorySize=*/Value(), operands);

@@ -10,6 +10,7 @@
 #include "../PackConstant.h"
 #include "Kernels.h"
 #include "mlir/Dialect/Math/IR/Math.h"
+#include "mlir/Dialect/Utils/StaticValueUtils.h"
 
 using namespace mlir;
 using namespace hwgq;
@@ -46,6 +47,8 @@ public:
                                         b.index(kBlock), one, one);
     OpBuilder::InsertionGuard guard(b);
     b.setInsertionPointToStart(&launch.getBody().front());
+    if (std::optional<int64_t> known = getConstantIntValue(total))
+      total = b.index(*known); // no parameter of the kernel
     Value id = b.add(b.mul(launch.getBlockIds().x, kBlock),
                      launch.getThreadIds().x);
     b.when(b.cmp(arith::CmpIPredicate::ult, id, total), [&] { thread(id); });
