@@ -30,8 +30,8 @@ struct GpuToLoops : hwgq::impl::GpuToLoopsBase<GpuToLoops> {
     for (gpu::LaunchFuncOp launch : launches)
       if (failed(replace(launch)))
         return signalPassFailure();
-    for (auto kernels : llvm::make_early_inc_range(
-             getOperation().getOps<gpu::GPUModuleOp>()))
+    for (auto kernels :
+         llvm::make_early_inc_range(getOperation().getOps<gpu::GPUModuleOp>()))
       kernels.erase();
     getOperation()->removeAttr(gpu::GPUDialect::getContainerModuleAttrName());
   }
@@ -64,8 +64,8 @@ private:
     auto blocks = scf::ForallOp::create(b, ArrayRef<OpFoldResult>{count},
                                         ValueRange(), std::nullopt);
     b.setInsertionPoint(blocks.getTerminator());
-    Value number = blocks.getInductionVar(0), rest =
-        arith::DivUIOp::create(b, number, grid[0]);
+    Value number = blocks.getInductionVar(0),
+          rest = arith::DivUIOp::create(b, number, grid[0]);
     Dim3 blockId = {arith::RemUIOp::create(b, number, grid[0]),
                     arith::RemUIOp::create(b, rest, grid[1]),
                     arith::DivUIOp::create(b, rest, grid[1])};

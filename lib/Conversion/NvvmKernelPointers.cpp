@@ -46,8 +46,8 @@ private:
         used.push_back(argument.getType());
     function_interface_impl::eraseFunctionArguments(
         function, unused,
-        LLVM::LLVMFunctionType::get(
-            function.getFunctionType().getReturnType(), used));
+        LLVM::LLVMFunctionType::get(function.getFunctionType().getReturnType(),
+                                    used));
     auto unit = UnitAttr::get(function.getContext());
     for (BlockArgument argument : function.getArguments()) {
       if (!isa<LLVM::LLVMPointerType>(argument.getType()))

@@ -23,9 +23,9 @@ hwgq::translateKernels(mlir::gpu::GPUModuleOp kernels, const TargetSpec &target,
     return llvm::createStringError("no code generator for " + target.triple);
   // Before the translation, which takes the alignment of loads from it.
   llvm::DataLayout layout = machine->createDataLayout();
-  kernels->setAttr(mlir::LLVM::LLVMDialect::getDataLayoutAttrName(),
-                   mlir::StringAttr::get(&mlirContext,
-                                         layout.getStringRepresentation()));
+  kernels->setAttr(
+      mlir::LLVM::LLVMDialect::getDataLayoutAttrName(),
+      mlir::StringAttr::get(&mlirContext, layout.getStringRepresentation()));
   std::unique_ptr<llvm::Module> ir =
       mlir::translateModuleToLLVMIR(kernels, context, "kernels");
   if (!ir)

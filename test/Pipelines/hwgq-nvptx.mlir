@@ -42,6 +42,8 @@
 // PTX120: .version 8.7
 // PTX120: .target sm_120
 // PTX: .visible .entry conv1(
+// PTX: .maxntid 128, 1, 1
+// PTX: .minnctapersm 4
 // PTX-NOT: .local
 // PTX: ld.global.nc.b64
 // PTX: and.b64

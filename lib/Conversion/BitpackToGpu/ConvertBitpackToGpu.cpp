@@ -53,6 +53,7 @@ struct ConvertBitpackToGpu
   using Base::Base;
 
   void runOnOperation() override {
+    bool fits = true;
     SmallVector<std::pair<Contraction, GpuKernelEmitter>> work;
     for (auto function : getOperation().getOps<func::FuncOp>())
       function.walk([&](Operation *op) {
@@ -60,17 +61,23 @@ struct ConvertBitpackToGpu
         auto kernel = op->getAttrOfType<StringAttr>("kernel");
         GpuKernelEmitter emit =
             contraction && kernel ? emitterOf(kernel.getValue()) : nullptr;
-        if (emit)
-          work.emplace_back(*contraction, emit);
-        else
-          remark(op);
+        if (!emit)
+          return remark(op);
+        const bitpack::Kernel *row = bitpack::findKernel(kernel.getValue());
+        if (const char *why = row->refuses(*contraction)) {
+          op->emitError("kernel ") << row->name << " does not fit: " << why;
+          fits = false;
+        }
+        work.emplace_back(*contraction, emit);
       });
+    if (!fits)
+      return signalPassFailure();
     if (work.empty())
       return;
     OpBuilder builder(&getContext());
     builder.setInsertionPointToStart(getOperation().getBody());
-    kernels = gpu::GPUModuleOp::create(builder, getOperation().getLoc(),
-                                       "kernels");
+    kernels =
+        gpu::GPUModuleOp::create(builder, getOperation().getLoc(), "kernels");
     getOperation()->setAttr(gpu::GPUDialect::getContainerModuleAttrName(),
                             builder.getUnitAttr());
     SymbolTable symbols(kernels);
@@ -87,8 +94,8 @@ private:
         isa_and_present<linalg::LinalgDialect>(
             op->getParentOp() ? op->getParentOp()->getDialect() : nullptr))
       return;
-    InFlightDiagnostic diagnostic =
-        op->emitRemark("no GPU kernel: ") << op->getName().getStringRef();
+    InFlightDiagnostic diagnostic = op->emitRemark("no GPU kernel: ")
+                                    << op->getName().getStringRef();
     std::optional<Contraction> contraction = Contraction::get(op);
     const bitpack::Kernel *thread = bitpack::findKernel("thread-popcount");
     if (!contraction || !thread)

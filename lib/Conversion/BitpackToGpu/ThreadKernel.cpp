@@ -49,8 +49,8 @@ public:
     b.setInsertionPointToStart(&launch.getBody().front());
     if (std::optional<int64_t> known = getConstantIntValue(total))
       total = b.index(*known); // no parameter of the kernel
-    Value id = b.add(b.mul(launch.getBlockIds().x, kBlock),
-                     launch.getThreadIds().x);
+    Value id =
+        b.add(b.mul(launch.getBlockIds().x, kBlock), launch.getThreadIds().x);
     b.when(b.cmp(arith::CmpIPredicate::ult, id, total), [&] { thread(id); });
     gpu::TerminatorOp::create(b);
     return launch;
@@ -91,8 +91,7 @@ private:
     auto compute = [&] {
       Values accs = accumulate(n, y, x, octet), codes;
       for (int64_t lane = 0; lane < kLanes; ++lane)
-        codes.push_back(
-            thresholds->code(b, accs[lane], channel(octet, lane)));
+        codes.push_back(thresholds->code(b, accs[lane], channel(octet, lane)));
       Values bytes;
       for (int64_t p = 0; p < out.planes; ++p)
         bytes.push_back(planeByte(codes, p));
@@ -152,8 +151,8 @@ private:
         Value ix = position(x, kw, conv.strideX, conv.dilationX, conv.left);
         Value acts = in.at(b, n, iy, ix);
         if (conv.groups > 1)
-          acts = b.add(acts, b.mul(b.div(first, conv.groupOut),
-                                   words * in.planes));
+          acts = b.add(acts,
+                       b.mul(b.div(first, conv.groupOut), words * in.planes));
         Value tap = b.add(b.mul(kh, conv.kw), kw);
         return b.carry(words, inner, [&](Value word, ValueRange acc) {
           return products(b.add(acts, b.mul(word, in.planes)),
@@ -203,8 +202,8 @@ private:
       for (int64_t lane = 0; lane < kLanes; ++lane) {
         Value w = b.load(weights, b.add(weight, q * block + lane));
         for (int64_t p = 0; p < in.planes; ++p)
-          next[lane] = b.add(next[lane],
-                             times(ones(b.andi(planes[p], w)), p + q));
+          next[lane] =
+              b.add(next[lane], times(ones(b.andi(planes[p], w)), p + q));
       }
     return next;
   }

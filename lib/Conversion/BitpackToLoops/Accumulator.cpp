@@ -69,8 +69,8 @@ void Accumulator::makeBase(LoopBuilder &b, const ConvLoops &conv,
 }
 
 Value Accumulator::baseOf(LoopBuilder &b, Value y, Value x) const {
-  Value row = rowClass ? b.mul(b.toIndex(b.load(rowClass, y)), colClasses)
-                       : b.index(0);
+  Value row =
+      rowClass ? b.mul(b.toIndex(b.load(rowClass, y)), colClasses) : b.index(0);
   if (colClass)
     row = b.add(row, b.toIndex(b.load(colClass, x)));
   return b.mul(row, channels);
