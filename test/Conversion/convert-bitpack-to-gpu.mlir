@@ -4,7 +4,7 @@
 // The halo of the result: 10x10 pixels of 8 bytes, 128 threads a block.
 // CHECK: module attributes {gpu.container_module}
 // CHECK: gpu.module @kernels
-// CHECK: gpu.func @stage1_conv(%[[N:.*]]: index, %[[X:.*]]: memref<?xi64>, %[[W:.*]]: memref<72xi64>, {{.*}}: memref<?xi8>) kernel attributes {known_block_size = array<i32: 128, 1, 1>}
+// CHECK: gpu.func @stage1_conv(%[[N:.*]]: index, %[[X:.*]]: memref<?xi64>, %[[W:.*]]: memref<72xi64>, {{.*}}: memref<?xi8>) kernel attributes {known_block_size = array<i32: 128, 1, 1>, nvvm.minctasm = 4 : i32}
 // CHECK: %[[BLOCK:.*]] = gpu.block_id x
 // CHECK: %[[THREAD:.*]] = gpu.thread_id x
 // CHECK: %[[FIRST:.*]] = arith.muli %[[BLOCK]], %c128
