@@ -300,10 +300,8 @@ private:
       inputs.push_back(image ? part
                              : relayoutTo(asImage(part.getType(), dim), part));
     }
-    if (!image && dim == rank - 1)
-      dim = 1;
-    else if (!image)
-      dim = 1 + (dim == 0 ? -1 : 0);
+    if (!image)
+      dim = dim == 0 ? 0 : dim == rank - 1 ? 3 : 2;
     Value whole = bitpack::ConcatOp::create(
         builder, op.getLoc(), image ? type : asImage(type, op.getDim()), inputs,
         builder.getI64IntegerAttr(dim));
@@ -312,32 +310,23 @@ private:
     return finish(op, whole.getDefiningOp());
   }
 
-  /// A packed tensor of any rank as [outer][dim][inner][channels], or as
-  /// [outer][channels] where `dim` is the channels: the same memory.
+  /// A packed tensor of another rank as an image with the same memory, in
+  /// which dimension `dim` is the first (0), the channels (3) or leads the
+  /// third; the batch stays alone.
   static RankedTensorType asImage(Type packed, int64_t dim) {
     auto type = cast<RankedTensorType>(packed);
-    auto product = [](ArrayRef<int64_t> sizes) {
+    ArrayRef<int64_t> shape = type.getShape();
+    auto product = [&](int64_t from, int64_t to) {
       int64_t p = 1;
-      for (int64_t size : sizes) {
-        if (ShapedType::isDynamic(size))
-          return ShapedType::kDynamic;
+      for (int64_t size : shape.slice(from, to - from))
         p *= size;
-      }
       return p;
     };
-    ArrayRef<int64_t> shape = type.getShape();
-    int64_t channels = shape.back();
-    SmallVector<int64_t> image = {product(shape.drop_back()), channels};
-    if (dim + 1 < type.getRank())
-      image = dim == 0
-                  ? SmallVector<int64_t>{shape[0], 1,
-                                         product(shape.slice(1).drop_back()),
-                                         channels}
-                  : SmallVector<int64_t>{
-                        product(shape.take_front(dim)), shape[dim],
-                        product(shape.slice(dim + 1).drop_back()), channels};
+    int64_t last = type.getRank() - 1;
+    int64_t cut = dim == 0 || dim == last ? 1 : dim;
     return RankedTensorType::get(
-        image, type.getElementType(),
+        {shape[0], product(1, cut), product(cut, last), shape.back()},
+        type.getElementType(),
         bitpack::LayoutAttr::get(
             type.getContext(), bitpack::getLayout(type).getForm().getValue()));
   }

@@ -6,6 +6,7 @@
 //
 //===----------------------------------------------------------------------===//
 #include "hwgq/Passes.h"
+#include "hwgq_abi.h"
 #include "mlir/Conversion/LLVMCommon/TypeConverter.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
@@ -94,6 +95,78 @@ struct TaskBuilder {
   LLVM::LLVMStructType frameType;
 };
 
+/// The ABI's number of an element type, 0 where there is none.
+uint32_t getDtype(Type type, bool isUnsigned) {
+  if (type.isF32())
+    return HWGQ_F32;
+  if (type.isF64())
+    return HWGQ_F64;
+  if (type.isF16())
+    return HWGQ_F16;
+  auto integer = dyn_cast<IntegerType>(type);
+  if (!integer)
+    return 0;
+  isUnsigned |= integer.isUnsigned();
+  switch (integer.getWidth()) {
+  case 1:
+    return HWGQ_BOOL;
+  case 2:
+  case 4:
+  case 8:
+    return isUnsigned ? HWGQ_U8 : HWGQ_I8;
+  case 16:
+    return isUnsigned ? HWGQ_U16 : HWGQ_I16;
+  case 32:
+    return isUnsigned ? HWGQ_U32 : HWGQ_I32;
+  case 64:
+    return isUnsigned ? HWGQ_U64 : HWGQ_I64;
+  default:
+    return 0;
+  }
+}
+
+/// Notes inputs, outputs, batch and workspace of @main on the module, since
+/// the LLVM dialect has no place for them.
+LogicalResult noteSignature(ModuleOp module, func::FuncOp main) {
+  Builder b(module.getContext());
+  SmallVector<Attribute> tensors;
+  int64_t batch = 0;
+  unsigned counts[2] = {0, 0};
+  for (unsigned i = 0; i + 1 < main.getNumArguments(); ++i) { // not the workspace
+    auto type = cast<MemRefType>(main.getArgument(i).getType());
+    bool output = main.getArgAttr(i, "hwgq.output") != nullptr;
+    unsigned number = counts[output]++;
+    auto name = main.getArgAttrOfType<StringAttr>(i, "hwgq.name");
+    if (!name)
+      name = b.getStringAttr((output ? "output_" : "input_") + Twine(number));
+    uint32_t dtype = getDtype(type.getElementType(),
+                              main.getArgAttr(i, "hwgq.unsigned") != nullptr);
+    if (!dtype || type.getRank() > int64_t(HWGQ_MAX_RANK))
+      return emitError(main.getArgument(i).getLoc(), "'")
+             << name.getValue() << "' has a type that modules cannot take or give: "
+             << type;
+    auto factor = main.getArgAttrOfType<IntegerAttr>(i, "hwgq.batch_factor");
+    SmallVector<int64_t> shape;
+    for (int64_t size : type.getShape()) {
+      bool dynamic = ShapedType::isDynamic(size);
+      shape.push_back(dynamic ? (factor ? -factor.getInt() : -1) : size);
+      if (dynamic)
+        batch = -1;
+    }
+    if (batch == 0 && !output && !shape.empty())
+      batch = std::max<int64_t>(1, shape.front());
+    tensors.push_back(b.getDictionaryAttr(
+        {b.getNamedAttr("name", name),
+         b.getNamedAttr("dtype", b.getI64IntegerAttr(dtype)),
+         b.getNamedAttr("output", b.getBoolAttr(output)),
+         b.getNamedAttr("shape", b.getDenseI64ArrayAttr(shape))}));
+  }
+  module->setAttr("hwgq.tensors", b.getArrayAttr(tensors));
+  module->setAttr("hwgq.batch", b.getI64IntegerAttr(batch == 0 ? 1 : batch));
+  module->setAttr("hwgq.workspace", main->getAttr("hwgq.workspace"));
+  return success();
+}
+
 struct OutlineTasks : hwgq::impl::OutlineTasksBase<OutlineTasks> {
   using OutlineTasksBase::OutlineTasksBase;
 
@@ -104,6 +177,8 @@ struct OutlineTasks : hwgq::impl::OutlineTasksBase<OutlineTasks> {
       module.emitError("needs a function @main with a planned workspace");
       return signalPassFailure();
     }
+    if (failed(noteSignature(module, main)))
+      return signalPassFailure();
     TaskBuilder builder(&getContext());
     DictionaryAttr none = DictionaryAttr::get(&getContext());
     unsigned index = main.getNumArguments();

@@ -45,17 +45,6 @@ LogicalResult Compilation::runTo(Phase last) {
       beforePhase(next);
     if (next == Phase::Loops)
       layers = reportLayers(module);
-    if (next == Phase::Target && target.arch != TargetSpec::Arch::NVPTX) {
-      llvm::Expected<ModuleInfo> described = describeModule(module);
-      if (!described)
-        return module.emitError(llvm::toString(described.takeError()));
-      info = std::move(*described);
-      auto main = module.lookupSymbol<func::FuncOp>("main");
-      auto plan = main->getAttrOfType<DenseI64ArrayAttr>("hwgq.workspace");
-      if (!plan || plan.size() != 2)
-        return module.emitError("the workspace of @main is not planned");
-      workspace = {plan[0], plan[1]};
-    }
     PassManager manager(module.getContext());
     if (configure && failed(configure(manager)))
       return failure();
@@ -125,6 +114,10 @@ llvm::Expected<std::string> Compilation::emit(EmitKind kind) {
     return llvm::createStringError("");
   if (target.arch == TargetSpec::Arch::NVPTX)
     return emitKernels(kind);
+  llvm::Expected<ModuleInfo> described = describeModule(module, workspace);
+  if (!described)
+    return described.takeError();
+  info = std::move(*described);
   info.prefix = prefix;
   info.options = commandOptions;
   info.report = getReport();

@@ -1,8 +1,6 @@
 //===- TranslateModule.cpp - LLVM IR with record and entry ----------------===//
 #include "hwgq/Target/ModuleFile.h"
 #include "hwgq_abi.h"
-#include "mlir/Dialect/Func/IR/FuncOps.h"
-#include "mlir/IR/BuiltinTypes.h"
 #include "mlir/Target/LLVMIR/Dialect/Builtin/BuiltinToLLVMIRTranslation.h"
 #include "mlir/Target/LLVMIR/Dialect/LLVMIR/LLVMToLLVMIRTranslation.h"
 #include "mlir/Target/LLVMIR/Export.h"
@@ -12,65 +10,34 @@
 
 using namespace hwgq;
 
-/// The ABI's number of an element type, 0 where there is none.
-static uint32_t getDtype(mlir::Type type, bool isUnsigned) {
-  if (type.isF32())
-    return HWGQ_F32;
-  if (type.isF64())
-    return HWGQ_F64;
-  if (type.isF16())
-    return HWGQ_F16;
-  auto integer = mlir::dyn_cast<mlir::IntegerType>(type);
-  if (!integer)
-    return 0;
-  isUnsigned |= integer.isUnsigned();
-  switch (integer.getWidth()) {
-  case 1: return HWGQ_BOOL;
-  case 2:
-  case 4:
-  case 8: return isUnsigned ? HWGQ_U8 : HWGQ_I8;
-  case 16: return isUnsigned ? HWGQ_U16 : HWGQ_I16;
-  case 32: return isUnsigned ? HWGQ_U32 : HWGQ_I32;
-  case 64: return isUnsigned ? HWGQ_U64 : HWGQ_I64;
-  default: return 0;
-  }
-}
-
-llvm::Expected<ModuleInfo> hwgq::describeModule(mlir::ModuleOp loops) {
-  auto main = loops.lookupSymbol<mlir::func::FuncOp>("main");
-  if (!main)
-    return llvm::createStringError("the module has no function @main");
+llvm::Expected<ModuleInfo>
+hwgq::describeModule(mlir::ModuleOp module, std::pair<int64_t, int64_t> &workspace) {
+  auto error = [] {
+    return llvm::createStringError("the module does not say what its inputs and "
+                                   "outputs are; compile it from an earlier phase");
+  };
+  auto tensors = module->getAttrOfType<mlir::ArrayAttr>("hwgq.tensors");
+  auto batch = module->getAttrOfType<mlir::IntegerAttr>("hwgq.batch");
+  auto plan = module->getAttrOfType<mlir::DenseI64ArrayAttr>("hwgq.workspace");
+  if (!tensors || !batch || !plan || plan.size() != 2)
+    return error();
   ModuleInfo info;
-  unsigned counts[2] = {0, 0};
-  for (unsigned i = 0; i + 1 < main.getNumArguments(); ++i) { // not the workspace
-    auto type = mlir::cast<mlir::MemRefType>(main.getArgument(i).getType());
-    TensorInfo tensor;
-    tensor.output = main.getArgAttr(i, "hwgq.output") != nullptr;
-    unsigned number = counts[tensor.output]++;
-    auto name = main.getArgAttrOfType<mlir::StringAttr>(i, "hwgq.name");
-    tensor.name = name ? name.getValue().str()
-                       : (tensor.output ? "output_" : "input_") +
-                             std::to_string(number);
-    tensor.dtype = getDtype(type.getElementType(),
-                            main.getArgAttr(i, "hwgq.unsigned") != nullptr);
-    if (!tensor.dtype || type.getRank() > int64_t(HWGQ_MAX_RANK))
-      return llvm::createStringError(
-          "'" + tensor.name + "' has a type that modules cannot take or give");
-    auto factor = main.getArgAttrOfType<mlir::IntegerAttr>(i, "hwgq.batch_factor");
-    for (int64_t size : type.getShape()) {
-      bool dynamic = mlir::ShapedType::isDynamic(size);
-      tensor.shape.push_back(dynamic ? (factor ? -factor.getInt() : -1) : size);
-      if (dynamic)
-        info.batch = -1;
-    }
-    info.tensors.push_back(std::move(tensor));
+  info.batch = batch.getInt();
+  workspace = {plan[0], plan[1]};
+  for (mlir::Attribute attr : tensors) {
+    auto entry = mlir::dyn_cast<mlir::DictionaryAttr>(attr);
+    if (!entry)
+      return error();
+    auto name = entry.getAs<mlir::StringAttr>("name");
+    auto dtype = entry.getAs<mlir::IntegerAttr>("dtype");
+    auto output = entry.getAs<mlir::BoolAttr>("output");
+    auto shape = entry.getAs<mlir::DenseI64ArrayAttr>("shape");
+    if (!name || !dtype || !output || !shape || shape.size() > int64_t(HWGQ_MAX_RANK) ||
+        !hwgq_dtype_name(dtype.getInt()))
+      return error();
+    info.tensors.push_back({name.getValue().str(), uint32_t(dtype.getInt()),
+                            output.getValue(), shape.asArrayRef().vec()});
   }
-  if (info.batch > 0)
-    for (const TensorInfo &tensor : info.tensors)
-      if (!tensor.output && !tensor.shape.empty()) {
-        info.batch = std::max<int64_t>(1, tensor.shape.front());
-        break;
-      }
   return info;
 }
 

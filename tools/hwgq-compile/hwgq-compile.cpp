@@ -1,5 +1,6 @@
 //===- hwgq-compile.cpp - from ONNX to native code ------------------------===//
 #include "hwgq/Import/Load.h"
+#include "hwgq/Import/Preprocess.h"
 #include "hwgq/InitAllDialects.h"
 #include "hwgq/Pipelines/Compilation.h"
 #include "hwgq_abi.h"
@@ -44,6 +45,9 @@ static cl::opt<std::string> batch("batch", cl::value_desc("N|dynamic"),
     cl::desc("The batch, in place of the file's"), cl::cat(category));
 static cl::list<std::string> binds("bind", cl::value_desc("NAME=FILE.npy"),
     cl::desc("Make an input a constant"), cl::cat(category));
+static cl::list<std::string> inputs("input",
+    cl::value_desc("NAME:u8,nhwc,scale=S,mean=A/B/C,std=D/E/F"),
+    cl::desc("Take an image as it is and preprocess it in the network"), cl::cat(category));
 static cl::opt<std::string> straightThrough("straight-through", cl::init("drop"),
     cl::value_desc("drop|keep"),
     cl::desc("Whether (a - b) + b of straight-through estimators becomes a"), cl::cat(category));
@@ -224,6 +228,15 @@ static int compile(mlir::MLIRContext &context, DiagnosticPrinter &printer,
   mlir::OwningOpRef<mlir::ModuleOp> module = loadModule(inputFile, &context, *load);
   if (!module)
     return 1;
+  for (const std::string &text : inputs) {
+    Expected<Preprocessing> preprocessing = Preprocessing::parse(text);
+    if (!preprocessing)
+      return fail(toString(preprocessing.takeError()));
+    if (detectPhase(*module) != Phase::Import)
+      return fail("--input needs a network at the import phase");
+    if (failed(applyPreprocessing(*module, *preprocessing)))
+      return 1;
+  }
   CompileOptions options;
   options.target = targetName;
   options.kernel = kernel;

@@ -28,9 +28,10 @@ struct ModuleInfo {
   std::vector<TensorInfo> tensors;
 };
 
-/// The inputs and outputs of @main (with memrefs as arguments, outputs marked
-/// `hwgq.output`) and its batch.
-llvm::Expected<ModuleInfo> describeModule(mlir::ModuleOp loops);
+/// The inputs, outputs, batch and workspace (constant and per batch) that
+/// `outline-tasks` notes on a module.
+llvm::Expected<ModuleInfo> describeModule(mlir::ModuleOp module,
+                                          std::pair<int64_t, int64_t> &workspace);
 
 /// Translates a module of the LLVM dialect (with `hwgq_run` and `hwgq.layers`)
 /// and adds the record and the entry symbol; `workspace` is constant and per
