@@ -201,6 +201,9 @@ bool hwgq::isElementwise(Operation *op) {
   return reference::getElementKernel(op).has_value();
 }
 
+/// Cuts that a list holds; of more, the nearest and the farthest.
+static constexpr size_t kMaxCuts = 64;
+
 SmallVector<Value> hwgq::findCuts(Value result, ConstantReader &constants) {
   SmallVector<Value> cuts;
   Operation *last = result.getDefiningOp();
@@ -218,8 +221,11 @@ SmallVector<Value> hwgq::findCuts(Value result, ConstantReader &constants) {
   while (true) {
     auto at = llvm::max_element(frontier, before);
     Value value = *at;
-    if (frontier.size() == 1 && value != result)
+    if (frontier.size() == 1 && value != result) {
+      if (cuts.size() == kMaxCuts)
+        cuts.pop_back();
       cuts.push_back(value);
+    }
     Operation *op = value.getDefiningOp();
     if (!op || op->getBlock() != last->getBlock() || !isElementwise(op))
       break;

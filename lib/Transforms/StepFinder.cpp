@@ -130,6 +130,11 @@ static bool takesManyValues(const ElementFunction &function, int64_t row) {
 FailureOr<StepFunction> hwgq::findStepFunction(const ElementFunction &function,
                                                int64_t row,
                                                std::string &reason) {
+  constexpr size_t kMaxNodes = 1024;
+  if (function.getNodes().size() > kMaxNodes) {
+    reason = "the chain is too long";
+    return failure();
+  }
   if (takesManyValues(function, row)) {
     reason = "more than 256 levels";
     return failure();

@@ -34,6 +34,9 @@ static bool isSource(Value value) {
 
 FailureOr<ThresholdFolder::Result>
 ThresholdFolder::emit(Value value, SmallVectorImpl<Stage> &stages) {
+  constexpr size_t kMaxStages = 256;
+  if (stages.size() > kMaxStages)
+    return fail("the way to the accumulator is too long");
   Operation *op = value.getDefiningOp();
   if (auto affine = dyn_cast_or_null<AffineOp>(op))
     return emitThreshold(affine.getInput(), affine, stages);

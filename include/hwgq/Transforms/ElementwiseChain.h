@@ -68,7 +68,7 @@ bool isElementwise(mlir::Operation *op);
 
 /// The values that `result` is an element-wise function of one at a time, from
 /// near to far: for each c, `result` depends on constants and c alone. `result`
-/// itself is not listed.
+/// itself is not listed; of more than 64, the nearest 63 and the farthest are.
 llvm::SmallVector<mlir::Value> findCuts(mlir::Value result,
                                         ConstantReader &constants);
 

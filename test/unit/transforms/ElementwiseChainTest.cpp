@@ -39,6 +39,25 @@ TEST(ElementwiseChain, CutsAreWhereAllPathsMeet) {
             (SmallVector<Value>{valueOf(*module, "e")}));
 }
 
+TEST(ElementwiseChain, LongChainsKeepTheFarthestCut) {
+  std::string text, last = "%x";
+  for (int i = 0; i < 100; ++i) {
+    std::string next = "%y" + std::to_string(i);
+    text += "  " + next + " = math.floor " + last + " {name = \"" +
+            next.substr(1) + "\"} : tensor<?x2xf32>\n";
+    last = next;
+  }
+  auto module = parse("func.func @main(%x: tensor<?x2xf32>) -> "
+                      "tensor<?x2xf32> {\n" +
+                      text + "  return " + last + " : tensor<?x2xf32>\n}\n");
+  ConstantReader constants;
+  auto func = *module->getOps<func::FuncOp>().begin();
+  SmallVector<Value> cuts = findCuts(valueOf(*module, "y99"), constants);
+  ASSERT_EQ(cuts.size(), 64u);
+  EXPECT_EQ(cuts.front(), valueOf(*module, "y98"));
+  EXPECT_EQ(cuts.back(), func.getArgument(0));
+}
+
 TEST(ElementwiseChain, ConstantsAlongOtherDimensionsAreRefused) {
   auto module = parse(R"(
     func.func @main(%x: tensor<2x3xf32>) {
