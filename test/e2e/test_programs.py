@@ -183,7 +183,7 @@ def test_pipeline_in_hwgq_opt(scores, tmp_path):
 def test_phases_one_by_one(tmp_path):
     """Each phase from the text of the one before gives what the compiler dumps for it."""
     dump = tmp_path / "dump"
-    programs.compile_model(DIGITS, tmp_path / "m.so", f"--dump-phases-to={dump}")
+    programs.compile_model(DIGITS, tmp_path / "m.so", f"--dump-phases-to={dump}", "--dump-constants")
     files = sorted(path.name for path in dump.iterdir())
     assert len(files) == len(PHASES), files
     for phase in PHASES:
