@@ -51,6 +51,22 @@ func.func @twice(%x: tensor<5x70x!hwgq.code<u1>, #bitpack.layout<planes>>) -> (t
 
 // -----
 
+// One kernel reads what the other writes.
+// CHECK-LABEL: func.func @chain
+// CHECK: gpu.launch_func @kernels::@first
+// CHECK: %[[Q:.*]] = builtin.unrealized_conversion_cast %{{.*}} : memref<5x1x1xi64> to tensor
+// CHECK: builtin.unrealized_conversion_cast %[[Q]] : tensor<{{.*}}> to memref<5x1x1xi64>
+// CHECK: gpu.launch_func @kernels::@second
+func.func @chain(%x: tensor<5x64x!hwgq.code<u1>, #bitpack.layout<planes>>) -> tensor<5x8xi32> {
+  %w = bitpack.constant dense<5> : tensor<8xi64> as tensor<8x64x!hwgq.code<b1>, #bitpack.layout<planes, block = 8>>
+  %v = bitpack.constant dense<5> : tensor<8xi64> as tensor<8x8x!hwgq.code<b1>, #bitpack.layout<planes, block = 8>>
+  %q = bitpack.matmul %x, %w {kernel = "thread-popcount", thresholds = dense<[[1]]> : tensor<1x1xi32>, direction = array<i8: 1>} : tensor<5x64x!hwgq.code<u1>, #bitpack.layout<planes>>, tensor<8x64x!hwgq.code<b1>, #bitpack.layout<planes, block = 8>> -> tensor<5x8x!hwgq.code<b1>, #bitpack.layout<planes>> loc("first")
+  %y = bitpack.matmul %q, %v {kernel = "thread-popcount"} : tensor<5x8x!hwgq.code<b1>, #bitpack.layout<planes>>, tensor<8x8x!hwgq.code<b1>, #bitpack.layout<planes, block = 8>> -> tensor<5x8xi32> loc("second")
+  return %y : tensor<5x8xi32>
+}
+
+// -----
+
 // Whatever has no GPU kernel stays and is named; without any, there is no gpu.module.
 // CHECK-NOT: gpu.module
 // CHECK-LABEL: func.func @others

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import programs
-from kernelnets import Program, Window
+from kernelnets import Program, Window, conv_codes
 from test_kernels import code_conv, code_matmul, random_window
 
 PTXAS = shutil.which("ptxas", path=os.environ.get("PATH", "") + ":/usr/local/cuda/bin")
@@ -115,6 +115,20 @@ def test_long_windows(tmp_path):
         code_conv(program, 2, (9, 9), 70, 20, "b1", "b1", window, out="b1")
         code_conv(program, 2, (9, 9), 70, 20, "b1", "b1", window)
     emulate(tmp_path, program, 10)
+
+
+def test_chain(tmp_path):
+    """Kernels that read what others write, halo and tails included."""
+    program = Program(1450)
+    y, n = program.quantize(*program.input((3, 7, 6, 5)), "b1")
+    window = Window((3, 3), pads=(1, 1, 1, 1))
+    kinds = (program.code("b1"), program.code("b1"))
+    for channels in (70, 9, 13):
+        weights = program.weights((channels, 3, 3, n.shape[3]), "b1")
+        acc = conv_codes(n, weights[1], window, 1)
+        y, n = program.threshold(*program.contraction((y, n), weights, acc, kinds, "i32", window), "b1")
+    program.output(y, n, program.code("b1"))
+    emulate(tmp_path, program, 3)
 
 
 @pytest.mark.parametrize("chip", CHIPS)

@@ -54,7 +54,7 @@ struct ConvertBitpackToGpu
 
   void runOnOperation() override {
     bool fits = true;
-    SmallVector<std::pair<Contraction, GpuKernelEmitter>> work;
+    SmallVector<std::pair<Operation *, GpuKernelEmitter>> work;
     for (auto function : getOperation().getOps<func::FuncOp>())
       function.walk([&](Operation *op) {
         std::optional<Contraction> contraction = Contraction::get(op);
@@ -68,7 +68,7 @@ struct ConvertBitpackToGpu
           op->emitError("kernel ") << row->name << " does not fit: " << why;
           fits = false;
         }
-        work.emplace_back(*contraction, emit);
+        work.emplace_back(op, emit);
       });
     if (!fits)
       return signalPassFailure();
@@ -81,8 +81,8 @@ struct ConvertBitpackToGpu
     getOperation()->setAttr(gpu::GPUDialect::getContainerModuleAttrName(),
                             builder.getUnitAttr());
     SymbolTable symbols(kernels);
-    for (auto &[contraction, emit] : work)
-      if (failed(convert(contraction, emit, symbols)))
+    for (auto [op, emit] : work) // its operands change on the way
+      if (failed(convert(*Contraction::get(op), emit, symbols)))
         return signalPassFailure();
   }
 
