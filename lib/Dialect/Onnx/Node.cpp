@@ -74,6 +74,26 @@ LogicalResult Node::requireSameType(unsigned a, unsigned b) {
   return success();
 }
 
+LogicalResult Node::requireScale(unsigned index) {
+  auto check = [&](double scale) -> LogicalResult {
+    if (scale == 0 || !std::isfinite(scale))
+      return error() << "the scale holds " << scale
+                     << "; it must be finite and not zero";
+    return success();
+  };
+  if (const auto &known = in(index).contents) {
+    for (const Element &element : *known)
+      if (element.isFloat && failed(check(element.real)))
+        return failure();
+    return success();
+  }
+  if (auto scales = getConstantFloats(input(index)))
+    for (double scale : *scales)
+      if (failed(check(scale)))
+        return failure();
+  return success();
+}
+
 FailureOr<Contents> Node::contents(unsigned index, llvm::StringRef what) {
   if (failed(require(index, what)))
     return failure();

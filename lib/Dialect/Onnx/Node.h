@@ -107,6 +107,8 @@ public:
   LogicalResult requireInteger(unsigned index);
   LogicalResult requireBool(unsigned index);
   LogicalResult requireSameType(unsigned a, unsigned b);
+  /// What is known of an input to divide by is finite and not zero.
+  LogicalResult requireScale(unsigned index);
   FailureOr<llvm::SmallVector<int64_t>> constantInts(unsigned index,
                                                      llvm::StringRef what);
   FailureOr<Contents> contents(unsigned index, llvm::StringRef what);

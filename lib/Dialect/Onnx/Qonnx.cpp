@@ -63,26 +63,6 @@ static LogicalResult checkScalar(Node &node, unsigned index,
   return success();
 }
 
-static LogicalResult checkPositive(Node &node, unsigned index) {
-  auto check = [&](double scale) -> LogicalResult {
-    if (scale == 0 || !std::isfinite(scale))
-      return node.error() << "the scale holds " << scale
-                          << "; it must be finite and not zero";
-    return success();
-  };
-  if (const auto &known = node.in(index).contents) {
-    for (const Element &element : *known)
-      if (element.isFloat && failed(check(element.real)))
-        return failure();
-    return success();
-  }
-  if (auto scales = getConstantFloats(node.input(index)))
-    for (double scale : *scales)
-      if (failed(check(scale)))
-        return failure();
-  return success();
-}
-
 /// Parameters may be integers; the normal form has them in X's type.
 static LogicalResult upgradeParameters(Node &node) {
   if (failed(node.requireFloat(0)))
@@ -106,7 +86,7 @@ static LogicalResult inferQuant(Node &node) {
       failed(checkParameter(node, 1, "the scale")) ||
       failed(checkParameter(node, 2, "the zero point")) ||
       failed(checkScalar(node, 3, "the bit width", 1, 32)) ||
-      failed(checkPositive(node, 1)))
+      failed(node.requireScale(1)))
     return failure();
   return node.result(node.elementType(0), node.shape(0));
 }
@@ -127,7 +107,7 @@ static LogicalResult inferTrunc(Node &node) {
       failed(checkParameter(node, 2, "the zero point")) ||
       failed(checkScalar(node, 3, "in_bits", 1, 32)) ||
       failed(checkScalar(node, 5, "out_bits", 1, 32)) ||
-      failed(checkPositive(node, 1)))
+      failed(node.requireScale(1)))
     return failure();
   if (node.has(4) && failed(checkParameter(node, 4, "out_scale")))
     return failure();

@@ -53,7 +53,7 @@ static LogicalResult checkScale(Node &node) {
 }
 
 static LogicalResult inferQuantize(Node &node) {
-  if (failed(checkScale(node)))
+  if (failed(checkScale(node)) || failed(node.requireScale(1)))
     return failure();
   if (!isFloat(node.elementType(0)) &&
       !node.elementType(0).isSignlessInteger(32))
