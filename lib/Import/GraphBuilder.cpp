@@ -131,6 +131,12 @@ GraphBuilder::inlineFunction(const NodeProto &node,
            << "the function " << printable(function.name()) << " calls itself";
   if (calls.size() >= 64)
     return mlir::emitError(loc) << "functions nest more than 64 deep";
+  // Functions that call functions twice grow like powers of two.
+  constexpr int64_t kMaxInlined = 1 << 18;
+  inlined += function.node_size();
+  if (inlined > kMaxInlined)
+    return mlir::emitError(loc)
+           << "functions grow to more than " << kMaxInlined << " nodes";
   if (node.input_size() > function.input_size() ||
       node.output_size() > function.output_size())
     return mlir::emitError(loc)

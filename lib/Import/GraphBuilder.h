@@ -97,6 +97,7 @@ private:
   /// By domain, name and overload.
   llvm::StringMap<const ::onnx_proto::FunctionProto *> functions;
   llvm::SmallVector<const ::onnx_proto::FunctionProto *> calls;
+  int64_t inlined = 0; ///< nodes of all functions inlined so far
   int64_t numNodes = 0;
 };
 
