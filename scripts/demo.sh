@@ -40,5 +40,5 @@ floats = 4 * sum(int(np.prod(tensor.dims)) for tensor in weights)
 packed = sum(layer["weight_bytes"] for layer in report["layers"])
 print(f"weights  {floats} bytes as float32, {packed} bytes packed: {floats / packed:.1f} times smaller")
 print(f"file     {os.path.getsize(f'{example}/model.onnx')} bytes of ONNX, {report['file_bytes']} bytes of shared library")
-sys.exit(accuracy <= 96)
+sys.exit(0 if accuracy > 96 else 1)
 EOF
