@@ -9,7 +9,8 @@ namespace hwgq::conversion {
 // Each takes a tensor of f32 or f64 and gives one of the same type, written in
 // arith ops and floor/roundeven alone: no call, no table, the same bits
 // everywhere. All are computed in f64 and rounded once; for f32 the f64 error
-// is below 2^-28 relative, so results are within 0.51 ulp of the true value.
+// is below 2^-28 relative, so results should be within 0.51 ulp of the
+// true value (estimated, not measured).
 
 Value expandExp(TensorBuilder &b, Value x);
 /// exp(x) - 1
