@@ -196,7 +196,8 @@ def Bitpack_MatMulOp : Bitpack_Op<"matmul"> {
 def Bitpack_MaxPoolOp : Bitpack_Op<"max_pool"> {
   let summary = "maximum of packed codes over a window";
   let description = [{
-    `hwgq.max_pool` on packed codes.
+    `hwgq.max_pool` on packed codes. Folds: a window of one pixel that moves by
+    one to its input.
 
     ```mlir
     %y = bitpack.max_pool %x {kernel = array<i64: 2, 2>, strides = array<i64: 2, 2>,
@@ -211,6 +212,7 @@ def Bitpack_MaxPoolOp : Bitpack_Op<"max_pool"> {
                        OptionalAttr<DenseBoolArrayAttr>:$falling);
   let results = (outs Bitpack_Packed:$result);
   let assemblyFormat = "$input attr-dict `:` type($input) `->` type($result)";
+  let hasFolder = 1;
   let hasVerifier = 1;
 }
 
@@ -260,7 +262,8 @@ def Bitpack_RelayoutOp : Bitpack_Op<"relayout"> {
     %y = bitpack.relayout %x : tensor<?x2x2x64x!hwgq.code<u2>, #bitpack.layout<planes, halo = [1, 1, 1, 1]>>
                             -> tensor<?x256x!hwgq.code<u2>, #bitpack.layout<planes>>
     ```
-    Constraints: C1 same code type and number of elements.
+    Constraints: C1 same code type and number of elements. Folds: the layout
+    that the input has to the input; two in a row to one.
   }];
   let arguments = (ins Bitpack_Packed:$input);
   let results = (outs Bitpack_Packed:$result);
@@ -272,7 +275,8 @@ def Bitpack_RelayoutOp : Bitpack_Op<"relayout"> {
 def Bitpack_PadOp : Bitpack_Op<"pad"> {
   let summary = "packed codes with a constant border";
   let description = [{
-    `hwgq.pad` on packed codes; the border becomes part of the tensor.
+    `hwgq.pad` on packed codes; the border becomes part of the tensor. Folds: no
+    border to the input.
 
     ```mlir
     %y = bitpack.pad %x {low = array<i64: 0, 1, 1, 0>, high = array<i64: 0, 1, 1, 0>, value = 1 : i32}
@@ -284,6 +288,7 @@ def Bitpack_PadOp : Bitpack_Op<"pad"> {
                        DenseI64ArrayAttr:$high, I32Attr:$value);
   let results = (outs Bitpack_Packed:$result);
   let assemblyFormat = "$input attr-dict `:` type($input) `->` type($result)";
+  let hasFolder = 1;
   let hasVerifier = 1;
 }
 
@@ -299,11 +304,12 @@ def Bitpack_ConcatOp : Bitpack_Op<"concat"> {
         -> tensor<?x8x8x96x!hwgq.code<u2>, #bitpack.layout<planes>>
     ```
     Constraints: C1 equal code types, ranks and all sizes but `dim`'s, which
-    add up.
+    add up. Folds: one input to itself.
   }];
   let arguments = (ins Variadic<Bitpack_Packed>:$inputs, I64Attr:$dim);
   let results = (outs Bitpack_Packed:$result);
   let assemblyFormat = "$inputs attr-dict `:` functional-type($inputs, $result)";
+  let hasFolder = 1;
   let hasVerifier = 1;
 }
 

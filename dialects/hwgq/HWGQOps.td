@@ -223,11 +223,12 @@ def HWGQ_AffineOp : HWGQ_Op<"affine",
     %y = hwgq.affine %acc {scale = array<f32: 0.5>} : tensor<?x8x8x32xi32>
     ```
     Constraints: C1 `scale` has 1 element or as many as the last dimension; C2
-    scales are finite.
+    scales are finite. Folds: equal scales to one.
   }];
   let arguments = (ins HWGQ_IntTensor:$input, DenseF32ArrayAttr:$scale);
   let results = (outs TensorOf<[F32]>:$result);
   let assemblyFormat = "$input attr-dict `:` type($input)";
+  let hasFolder = 1;
   let hasVerifier = 1;
 }
 
@@ -241,11 +242,13 @@ def HWGQ_QuantizeOp : HWGQ_Op<"quantize"> {
          : tensor<?x8x8x64xf32> -> tensor<?x8x8x64x!hwgq.code<u2>>
     ```
     Constraints: C1 same shape; C2 every value of the step function, NaN's
-    included, is on the grid of the result's code type.
+    included, is on the grid of the result's code type. Folds: quantising what
+    is quantised so already gives the codes themselves.
   }];
   let arguments = (ins TensorOf<[F32]>:$input, HWGQ_StepAttr:$step);
   let results = (outs HWGQ_CodeTensor:$result);
   let assemblyFormat = "$input attr-dict `:` type($input) `->` type($result)";
+  let hasFolder = 1;
   let hasVerifier = 1;
 }
 
@@ -265,13 +268,14 @@ def HWGQ_ThresholdOp : HWGQ_Op<"threshold"> {
     ```
     Constraints: C1 same shape; C2 rows: 1 or the last dimension, one
     direction each, in -1, 0, 1; C3 rows are sorted as above; C4 the number of
-    thresholds is below 2^bits, constants too.
+    thresholds is below 2^bits, constants too. Folds: equal rows to one.
   }];
   let arguments = (ins HWGQ_IntTensor:$input, ElementsAttr:$thresholds,
                        DenseI8ArrayAttr:$direction);
   let results = (outs HWGQ_CodeTensor:$result);
   let assemblyFormat = "$input attr-dict `:` type($input) `->` type($result)";
   let hasCanonicalizer = 1;
+  let hasFolder = 1;
   let hasVerifier = 1;
 }
 
@@ -291,7 +295,9 @@ def HWGQ_MaxPoolOp : HWGQ_WindowOp<"max_pool"> {
     ```
     Constraints: C1 rank 4, same element type, batch and channels; C2 positive
     kernel, strides and dilations, pads not negative; C3 every window has a
-    tap in bounds; C4 `falling` is absent or has one entry per channel.
+    tap in bounds; C4 `falling` is absent or has one entry per channel. Folds:
+    a window of one pixel that moves by one to its input; `falling` without an
+    entry to none.
   }];
   let arguments = (ins HWGQ_AnyTensor:$input, DenseI64ArrayAttr:$kernel,
                        DenseI64ArrayAttr:$strides, DenseI64ArrayAttr:$pads,
@@ -299,6 +305,7 @@ def HWGQ_MaxPoolOp : HWGQ_WindowOp<"max_pool"> {
                        OptionalAttr<DenseBoolArrayAttr>:$falling);
   let results = (outs HWGQ_AnyTensor:$result);
   let assemblyFormat = "$input attr-dict `:` type($input) `->` type($result)";
+  let hasFolder = 1;
   let hasVerifier = 1;
 }
 
@@ -340,12 +347,14 @@ def HWGQ_PadOp : HWGQ_Op<"pad"> {
     ```
     Constraints: C1 one entry per dimension, not negative; C2 result shape =
     input + low + high; C3 `value` fits the element type; C4 a dynamic
-    dimension is not padded.
+    dimension is not padded. Folds: no border to the input; a border around an
+    equal border to one.
   }];
   let arguments = (ins HWGQ_AnyTensor:$input, DenseI64ArrayAttr:$low,
                        DenseI64ArrayAttr:$high, TypedAttrInterface:$value);
   let results = (outs HWGQ_AnyTensor:$result);
   let assemblyFormat = "$input attr-dict `:` type($input) `->` type($result)";
+  let hasFolder = 1;
   let hasVerifier = 1;
 }
 

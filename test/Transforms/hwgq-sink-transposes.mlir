@@ -63,7 +63,7 @@ func.func @flatten(%x: tensor<?x1x2x2xf32>) -> tensor<?x1xf32> {
   %n = tensor.dim %x, %c0 : tensor<?x1x2x2xf32>
   %w = arith.constant dense<[[1.0, 2.0, 3.0, 4.0]]> : tensor<1x4xf32>
   %bias = arith.constant dense<[5.0, 6.0, 7.0, 8.0]> : tensor<4xf32>
-  %p = hwgq.max_pool %x {kernel = array<i64: 1, 1>, strides = array<i64: 1, 1>, pads = array<i64: 0, 0, 0, 0>, dilations = array<i64: 1, 1>}
+  %p = hwgq.max_pool %x {kernel = array<i64: 3, 3>, strides = array<i64: 1, 1>, pads = array<i64: 1, 1, 1, 1>, dilations = array<i64: 1, 1>}
      : tensor<?x1x2x2xf32> -> tensor<?x1x2x2xf32>
   %e = tensor.empty(%n) : tensor<?x2x1x2xf32>
   %t = linalg.transpose ins(%p : tensor<?x1x2x2xf32>) outs(%e : tensor<?x2x1x2xf32>) permutation = [0, 3, 1, 2]

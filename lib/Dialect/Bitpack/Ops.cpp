@@ -1,5 +1,6 @@
 //===- Ops.cpp - verifiers and folders of bitpack -------------------------===//
 #include "hwgq/Dialect/Bitpack.h"
+#include "hwgq/Dialect/Folders.h"
 
 using namespace mlir;
 using namespace hwgq;
@@ -158,8 +159,34 @@ LogicalResult bitpack::AffineOp::verify() {
   return verifySameShape(*this, x, getType());
 }
 
+OpFoldResult bitpack::MaxPoolOp::fold(FoldAdaptor) {
+  return foldMaxPool(*this);
+}
+
+/// The layout that the input has; or two relayouts in a row.
 OpFoldResult RelayoutOp::fold(FoldAdaptor) {
-  return getInput().getType() == getType() ? getInput() : OpFoldResult();
+  if (getInput().getType() == getType())
+    return getInput();
+  auto inner = getInput().getDefiningOp<RelayoutOp>();
+  auto from = inner ? cast<RankedTensorType>(inner.getInput().getType())
+                    : RankedTensorType();
+  if (!inner || from.getNumDynamicDims() !=
+                    cast<RankedTensorType>(getType()).getNumDynamicDims())
+    return {};
+  getInputMutable().assign(inner.getInput());
+  return getResult();
+}
+
+OpFoldResult bitpack::PadOp::fold(FoldAdaptor) {
+  return isNoBorder(getLow(), getHigh()) && getInput().getType() == getType()
+             ? getInput()
+             : OpFoldResult();
+}
+
+OpFoldResult bitpack::ConcatOp::fold(FoldAdaptor) {
+  return getInputs().size() == 1 && getInputs()[0].getType() == getType()
+             ? getInputs()[0]
+             : OpFoldResult();
 }
 
 LogicalResult RelayoutOp::verify() {

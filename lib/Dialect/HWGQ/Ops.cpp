@@ -1,7 +1,5 @@
-//===- Ops.cpp - verifiers, inference and folders of hwgq -----------------===//
+//===- Ops.cpp - verifiers and inference of hwgq --------------------------===//
 #include "hwgq/Dialect/HWGQ.h"
-#include "mlir/Dialect/Tensor/IR/Tensor.h"
-#include "mlir/IR/PatternMatch.h"
 
 using namespace mlir;
 using namespace hwgq;
@@ -61,8 +59,6 @@ static LogicalResult verifyAccumulator(Operation *op, Type input, Type weight,
 //===----------------------------------------------------------------------===//
 // constant
 //===----------------------------------------------------------------------===//
-
-OpFoldResult ConstantOp::fold(FoldAdaptor) { return getCodes(); }
 
 LogicalResult ConstantOp::verify() {
   auto type = cast<RankedTensorType>(getType());
@@ -256,42 +252,6 @@ LogicalResult ThresholdOp::verify() {
       return emitOpError("thresholds of row ") << r << " are not sorted";
   }
   return success();
-}
-
-namespace {
-
-/// threshold(collapse(x)) -> collapse(threshold(x)) where the channels stay
-/// the last dimension: the threshold comes to stand behind its accumulator.
-struct ThresholdOfCollapse : OpRewritePattern<ThresholdOp> {
-  using OpRewritePattern::OpRewritePattern;
-
-  LogicalResult matchAndRewrite(ThresholdOp op,
-                                PatternRewriter &rewriter) const override {
-    auto collapse = op.getInput().getDefiningOp<tensor::CollapseShapeOp>();
-    if (!collapse)
-      return failure();
-    RankedTensorType from = collapse.getSrcType(),
-                     to = collapse.getResultType();
-    if (to.getRank() == 0 || from.getShape().back() != to.getShape().back() ||
-        !llvm::all_of(
-            ArrayRef(collapse.getReassociationIndices().back()).drop_back(),
-            [&](int64_t d) { return from.getDimSize(d) == 1; }))
-      return failure();
-    Type code = getElementTypeOrSelf(op.getType());
-    auto inner = ThresholdOp::create(
-        rewriter, op.getLoc(), RankedTensorType::get(from.getShape(), code),
-        collapse.getSrc(), op.getThresholds(), op.getDirection());
-    rewriter.replaceOpWithNewOp<tensor::CollapseShapeOp>(
-        op, op.getType(), inner, collapse.getReassociationIndices());
-    return success();
-  }
-};
-
-} // namespace
-
-void ThresholdOp::getCanonicalizationPatterns(RewritePatternSet &patterns,
-                                              MLIRContext *context) {
-  patterns.add<ThresholdOfCollapse>(context);
 }
 
 //===----------------------------------------------------------------------===//
