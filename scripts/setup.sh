@@ -10,8 +10,9 @@ packages=(
   clang-22 lld-22 llvm-22-dev llvm-22-tools libmlir-22-dev mlir-22-tools
   liblld-22-dev libclang-rt-22-dev clang-format-22 libzstd-dev zlib1g-dev
   libprotobuf-dev protobuf-compiler cmake ninja-build ccache
+  python3 python3-dev python3-venv
   # tests
-  libgtest-dev libgmock-dev libbenchmark-dev python3 python3-venv
+  libgtest-dev libgmock-dev libbenchmark-dev
   qemu-user libc6-dev-arm64-cross libgcc-12-dev-arm64-cross
 )
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs what is missing, builds, and runs all tests: lit, units, end to end.
+# Installs what is missing, builds, and runs all tests: lit, units, end to end, Python.
 # The last line is `N passed, N failed, N skipped`; the status is 0 when none failed.
 #
 #   scripts/test.sh [--all] [--build=DIR] [--preset=NAME] [--no-setup] [CMAKE OPTIONS...]
@@ -52,21 +52,23 @@ step lit python3 /usr/lib/llvm-22/bin/lit -q -j "$jobs" \
 step units ctest --test-dir "$build" --output-on-failure --no-tests=ignore -j "$jobs" \
   --output-junit "$PWD/$results/units.xml" --quiet
 
-# The end-to-end tests run in as many processes as there are processors, each with every
-# n-th test; a test uses one thread, unless threads are what it tests.
-e2e() {
-  local pids=() shard status=0
+# pytest runs in as many processes as there are processors, each with every n-th test; a
+# test uses one thread, unless threads are what it tests.
+python_tests() { # python_tests FOLDER
+  local pids=() shard status=0 name=${1##*/}
   for ((shard = 0; shard < jobs; shard++)); do
-    HWGQ_BUILD=$build .venv/bin/python -m pytest test/e2e -q -rs --shard="$shard/$jobs" \
-      -p no:cacheprovider --durations=5 --junitxml="$results/e2e-$shard.xml" \
-      >"$results/e2e-$shard.log" 2>&1 &
+    HWGQ_BUILD=$build PYTHONPATH=$build/python .venv/bin/python -m pytest "$1" -q -rs \
+      --shard="$shard/$jobs" -p no:cacheprovider --durations=5 \
+      --junitxml="$results/$name-$shard.xml" >"$results/$name-$shard.log" 2>&1 &
     pids+=($!)
   done
   for pid in "${pids[@]}"; do wait "$pid" || status=1; done
-  cat "$results"/e2e-*.log
+  cat "$results/$name"-*.log
   return $status
 }
-step e2e e2e
+step e2e python_tests test/e2e
+# The sanitizers leave the package out: Python is not instrumented.
+[[ $preset == debug-asan ]] || step python python_tests test/python
 
 .venv/bin/python scripts/count-tests.py "$results" || failed=1
 exit $failed

@@ -12,18 +12,19 @@
 using namespace mlir;
 using namespace hwgq;
 
-static OwningOpRef<ModuleOp> loadOnnx(StringRef path, MLIRContext *context,
-                                      const LoadOptions &options) {
+static FailureOr<ImportOptions> getImportOptions(MLIRContext *context,
+                                                 const LoadOptions &options) {
   ImportOptions import;
   import.batch = options.batch;
   import.dynamicBatch = options.dynamicBatch;
+  import.bind = options.values;
   for (const auto &[name, file] : options.binds) {
     auto value = readNpy(file, UnknownLoc::get(context));
     if (failed(value))
-      return {};
+      return failure();
     import.bind[name] = *value;
   }
-  return importOnnx(path, context, import);
+  return import;
 }
 
 /// Another batch for the functions of a module at the import phase.
@@ -59,15 +60,18 @@ static LogicalResult rebatch(ModuleOp module, const LoadOptions &options) {
 
 OwningOpRef<ModuleOp> hwgq::loadModule(StringRef path, MLIRContext *context,
                                        const LoadOptions &options) {
-  if (!path.ends_with(".mlir") && path != "-")
-    return loadOnnx(path, context, options);
+  if (!path.ends_with(".mlir") && path != "-") {
+    auto import = getImportOptions(context, options);
+    return failed(import) ? OwningOpRef<ModuleOp>()
+                          : importOnnx(path, context, *import);
+  }
   Location loc = UnknownLoc::get(context);
   auto buffer = llvm::MemoryBuffer::getFileOrSTDIN(path);
   if (!buffer) {
     emitError(loc) << "cannot read the file: " << buffer.getError().message();
     return {};
   }
-  if (!options.binds.empty()) {
+  if (!options.binds.empty() || !options.values.empty()) {
     emitError(loc) << "--bind is for ONNX models, not for MLIR";
     return {};
   }
@@ -77,4 +81,14 @@ OwningOpRef<ModuleOp> hwgq::loadModule(StringRef path, MLIRContext *context,
   if (!module || failed(rebatch(*module, options)))
     return {};
   return module;
+}
+
+OwningOpRef<ModuleOp> hwgq::loadModuleFromMemory(StringRef bytes,
+                                                 StringRef folder,
+                                                 MLIRContext *context,
+                                                 const LoadOptions &options) {
+  auto import = getImportOptions(context, options);
+  if (failed(import))
+    return {};
+  return importOnnxFromMemory(bytes, folder, context, *import);
 }

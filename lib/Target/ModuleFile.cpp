@@ -10,6 +10,7 @@
 #include "llvm/Support/FormatVariadic.h"
 #include "llvm/Support/MemoryBuffer.h"
 #include "llvm/Support/SmallVectorMemoryBuffer.h"
+#include <mutex>
 
 LLD_HAS_DRIVER(elf)
 
@@ -89,6 +90,8 @@ Expected<std::string> hwgq::linkModule(StringRef object,
       output.c_str(), input.c_str()};
   std::string text;
   raw_string_ostream stream(text);
+  static std::mutex linker; // it keeps its state in globals
+  std::lock_guard<std::mutex> lock(linker);
   lld::Result result = lld::lldMain(args, stream, stream, {{lld::Gnu, &lld::elf::link}});
   if (result.retCode != 0)
     return createStringError("linking failed: " + StringRef(text).trim());

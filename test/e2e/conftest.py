@@ -26,14 +26,3 @@ def built_programs():
     for name in ("hwgq-compile", "hwgq-run", "hwgq-eval", "hwgq-opt"):
         if not (programs.BIN / name).is_file():
             pytest.exit(f"{programs.BIN / name} is missing: build first", returncode=2)
-
-
-def pytest_addoption(parser):
-    parser.addoption("--shard", default="0/1", metavar="I/N", help="only every N-th test, from the I-th")
-
-
-def pytest_collection_modifyitems(config, items):
-    index, count = map(int, config.getoption("--shard").split("/"))
-    kept = [item for number, item in enumerate(items) if number % count == index]
-    config.hook.pytest_deselected(items=[item for item in items if item not in set(kept)])
-    items[:] = kept

@@ -1,11 +1,9 @@
 //===- hwgq-compile.cpp - from ONNX to native code ------------------------===//
-#include "hwgq/Import/Load.h"
-#include "hwgq/Import/Preprocess.h"
 #include "hwgq/InitAllDialects.h"
-#include "hwgq/Pipelines/Compilation.h"
+#include "hwgq/Pipelines/Message.h"
+#include "hwgq/Pipelines/Request.h"
 #include "hwgq_abi.h"
 #include "mlir/IR/AsmState.h"
-#include "mlir/IR/Diagnostics.h"
 #include "mlir/IR/MLIRContext.h"
 #include "mlir/Pass/PassManager.h"
 #include "mlir/Support/Timing.h"
@@ -62,16 +60,16 @@ static cl::opt<std::string> symbolPrefix("symbol-prefix", cl::value_desc("name")
 
 namespace {
 
-/// Prints diagnostics as `error: FILE: node 'NAME': message`.
-class DiagnosticPrinter : public mlir::ScopedDiagnosticHandler {
+/// Prints diagnostics, and how far compilation has come on a terminal.
+class Printer {
 public:
-  explicit DiagnosticPrinter(mlir::MLIRContext *context)
-      : ScopedDiagnosticHandler(context) {
-    setHandler([this](mlir::Diagnostic &diagnostic) {
-      if (diagnostic.getSeverity() != mlir::DiagnosticSeverity::Remark || showRemarks)
-        print(diagnostic, 0);
-    });
-  }
+  explicit Printer(mlir::MLIRContext *context)
+      : handler(context, [this](const Message &message) {
+          if (message.severity == mlir::DiagnosticSeverity::Remark && !showRemarks)
+            return;
+          clearProgress();
+          message.print(errs(), inputFile);
+        }) {}
 
   void clearProgress() {
     if (shown)
@@ -82,38 +80,7 @@ public:
   bool shown = false;
 
 private:
-  static StringRef severity(mlir::DiagnosticSeverity s) {
-    switch (s) {
-    case mlir::DiagnosticSeverity::Note: return "note";
-    case mlir::DiagnosticSeverity::Warning: return "warning";
-    case mlir::DiagnosticSeverity::Error: return "error";
-    case mlir::DiagnosticSeverity::Remark: return "remark";
-    }
-    return "error";
-  }
-
-  void print(mlir::Diagnostic &diagnostic, unsigned indent) {
-    clearProgress();
-    std::string node, place;
-    diagnostic.getLocation()->walk([&](mlir::Location inner) {
-      if (auto named = mlir::dyn_cast<mlir::NameLoc>(inner); named && node.empty())
-        node = named.getName().str();
-      if (auto file = mlir::dyn_cast<mlir::FileLineColLoc>(inner);
-          file && place.empty())
-        place = formatv("{0}:{1}:{2}", file.getFilename().getValue(),
-                        file.getLine(), file.getColumn());
-      return mlir::WalkResult::advance();
-    });
-    errs().indent(indent) << severity(diagnostic.getSeverity()) << ": "
-                          << (place.empty() ? inputFile.getValue() : place) << ": ";
-    if (!node.empty())
-      errs() << "node '" << node << "': ";
-    errs() << diagnostic.str() << "\n";
-    for (mlir::Diagnostic &note : diagnostic.getNotes())
-      if (diagnostic.getSeverity() != mlir::DiagnosticSeverity::Error ||
-          !StringRef(note.str()).starts_with("see current operation"))
-        print(note, indent + 2);
-  }
+  MessageHandler handler;
 };
 
 } // namespace
@@ -121,18 +88,6 @@ private:
 static int fail(const Twine &message) {
   errs() << "error: " << message << "\n";
   return 1;
-}
-
-static std::optional<EmitKind> parseEmit(StringRef name) {
-  return StringSwitch<std::optional<EmitKind>>(name)
-      .Cases({"so", "exe"}, EmitKind::SharedLibrary)
-      .Case("obj", EmitKind::Object)
-      .Case("asm", EmitKind::Assembly)
-      .Case("llvm", EmitKind::LLVM)
-      .Case("mlir", EmitKind::MLIR)
-      .Case("ptx", EmitKind::PTX)
-      .Case("header", EmitKind::Header)
-      .Default(std::nullopt);
 }
 
 /// A program: hwgq-run, the module and a trailer that says where it is.
@@ -173,80 +128,52 @@ static LogicalResult dumpPhase(mlir::ModuleOp module, Phase phase) {
   return mlir::success();
 }
 
-static bool isIdentifier(StringRef name) {
-  return !name.empty() && !isDigit(name.front()) &&
-         llvm::all_of(name, [](char c) { return isAlnum(c) || c == '_'; });
+/// What the command line asks for.
+static Error readOptions(Request &request) {
+  std::vector<std::pair<StringRef, StringRef>> options = {
+      {"target", targetName},      {"emit", emitName},
+      {"kernel", kernel},          {"straight-through", straightThrough},
+      {"symbol-prefix", symbolPrefix},
+      {"verify-folding", verifyFolding ? "true" : "false"}};
+  if (!toName.empty())
+    options.push_back({"to", toName});
+  if (!batch.empty())
+    options.push_back({"batch", batch});
+  for (StringRef bind : binds)
+    options.push_back({"bind", bind});
+  for (StringRef input : inputs)
+    options.push_back({"input", input});
+  for (auto [key, value] : options)
+    if (Error error = request.set(key, value))
+      return createStringError("--" + toString(std::move(error)));
+  return Error::success();
 }
 
-static Expected<LoadOptions> getLoadOptions() {
-  LoadOptions options;
-  if (batch == "dynamic") {
-    options.dynamicBatch = true;
-  } else if (!batch.empty()) {
-    int64_t value;
-    if (StringRef(batch).getAsInteger(10, value) || value < 1 || value > (1 << 20))
-      return createStringError("--batch takes a number from 1 to 1048576, or dynamic");
-    options.batch = value;
-  }
-  for (StringRef bind : binds) {
-    auto [name, file] = bind.split('=');
-    if (name.empty() || file.empty())
-      return createStringError("--bind takes NAME=FILE.npy, not '" + bind + "'");
-    options.binds.push_back({name.str(), file.str()});
-  }
-  return options;
-}
-
-static int compile(mlir::MLIRContext &context, DiagnosticPrinter &printer,
+static int compile(mlir::MLIRContext &context, Printer &printer,
                    mlir::TimingScope &timing) {
   // The linker resets command-line options: keep what is needed after it.
   const std::string input = inputFile, output = outputFile, report = reportFile;
-  const bool executable = emitName == "exe" && toName.empty();
-  std::optional<EmitKind> kind = parseEmit(emitName);
-  if (!kind)
-    return fail("unknown --emit '" + emitName + "'; so, exe, obj, asm, llvm, mlir, ptx or header");
-  std::optional<Phase> to;
-  if (!toName.empty() && !(to = parsePhase(toName)))
-    return fail("unknown phase '" + toName + "'; import, hwgq, bitpack, kernel, loops or target");
-  if (straightThrough != "drop" && straightThrough != "keep")
-    return fail("--straight-through takes drop or keep");
-  if (!isIdentifier(symbolPrefix))
-    return fail("--symbol-prefix takes a C identifier");
-  bool binary = !to && (emitName == "so" || emitName == "exe" || emitName == "obj");
+  Request request;
+  if (Error error = readOptions(request))
+    return fail(toString(std::move(error)));
+  const bool executable = request.executable && !request.to;
+  bool binary = !request.to && (request.emit == EmitKind::SharedLibrary ||
+                                request.emit == EmitKind::Object);
   if (binary && outputFile == "-")
     return fail("name the output with -o FILE");
   Expected<TargetSpec> target = resolveTarget(targetName);
   if (!target)
     return fail(toString(target.takeError()));
-  if (const char *why = to ? nullptr : refusesEmit(*target, *kind))
+  if (const char *why = request.to ? nullptr : refusesEmit(*target, request.emit))
     return fail("--emit=" + emitName + ": " + why);
-  Expected<LoadOptions> load = getLoadOptions();
-  if (!load)
-    return fail(toString(load.takeError()));
 
   auto start = std::chrono::steady_clock::now();
-  mlir::OwningOpRef<mlir::ModuleOp> module = loadModule(inputFile, &context, *load);
-  if (!module)
+  mlir::OwningOpRef<mlir::ModuleOp> module = loadModule(inputFile, &context, request.load);
+  if (!module || failed(preprocess(*module, request)))
     return 1;
-  for (const std::string &text : inputs) {
-    Expected<Preprocessing> preprocessing = Preprocessing::parse(text);
-    if (!preprocessing)
-      return fail(toString(preprocessing.takeError()));
-    if (detectPhase(*module) != Phase::Import)
-      return fail("--input needs a network at the import phase");
-    if (failed(applyPreprocessing(*module, *preprocessing)))
-      return 1;
-  }
-  CompileOptions options;
-  options.target = targetName;
-  options.kernel = kernel;
-  options.straightThrough = straightThrough;
-  options.verifyFolding = verifyFolding;
-  Compilation compilation(*module, *target, options);
-  compilation.prefix = symbolPrefix;
-  compilation.commandOptions =
-      formatv("--target={0} --kernel={1} --straight-through={2}", targetName,
-              kernel, straightThrough);
+  Compilation compilation(*module, *target, request.compile);
+  compilation.prefix = request.prefix;
+  compilation.commandOptions = request.describe();
   compilation.beforePhase = [&](Phase phase) {
     if (!sys::Process::StandardErrIsDisplayed() ||
         std::chrono::steady_clock::now() - start < std::chrono::seconds(1))
@@ -265,14 +192,10 @@ static int compile(mlir::MLIRContext &context, DiagnosticPrinter &printer,
   if (!dumpPhases.empty() && failed(dumpPhase(*module, compilation.getPhase())))
     return 1;
 
-  if (to) {
-    if (failed(compilation.runTo(*to)))
-      return 1;
-    kind = EmitKind::MLIR;
-  } else if (kind == EmitKind::MLIR && failed(compilation.runTo(Phase::Target))) {
+  EmitKind kind = request.to ? EmitKind::MLIR : request.emit;
+  if (kind == EmitKind::MLIR && failed(compilation.runTo(request.to.value_or(Phase::Target))))
     return 1;
-  }
-  Expected<std::string> contents = compilation.emit(*kind);
+  Expected<std::string> contents = compilation.emit(kind);
   printer.clearProgress();
   if (contents && executable)
     contents = makeExecutable(*contents, *target);
@@ -307,7 +230,7 @@ int main(int argc, char **argv) {
   registerAllDialects(registry);
   mlir::MLIRContext context(registry);
   context.printOpOnDiagnostic(false);
-  DiagnosticPrinter printer(&context);
+  Printer printer(&context);
   mlir::DefaultTimingManager timingManager;
   mlir::applyDefaultTimingManagerCLOptions(timingManager);
   mlir::TimingScope timing = timingManager.getRootScope();

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 using namespace llvm;
+using namespace hwgq;
 using namespace hwgq::eval;
 
 int fail(const char *format, ...) {
@@ -20,12 +21,6 @@ int fail(const char *format, ...) {
   fputc('\n', stderr);
   va_end(arguments);
   return 1;
-}
-
-static std::string describe(uint32_t dtype, ArrayRef<int64_t> shape) {
-  char text[TYPE_TEXT];
-  format_type(text, sizeof text, dtype, shape.size(), shape.data());
-  return text;
 }
 
 /// Splits NAME=FILE; the port, or the first one without array, or -1.
@@ -53,35 +48,6 @@ static int findPort(ArrayRef<Port> ports, ArrayRef<Array> arrays,
   return -1;
 }
 
-/// Checks an array against its port and the batch so far (0 when unknown).
-static bool fits(const Port &port, const Array &array, int64_t &batch) {
-  if (array.dtype != port.dtype || array.rank != port.shape.size())
-    return false;
-  for (size_t d = 0; d < port.shape.size(); ++d) {
-    int64_t size = port.shape[d], actual = array.dims[d];
-    if (size < 0 && batch == 0 && actual > 0 && actual % -size == 0)
-      batch = actual / -size;
-    if (size >= 0 ? actual != size
-                  : batch == 0 || actual % -size || actual / -size != batch)
-      return false;
-  }
-  return true;
-}
-
-/// Elements of 2 or 4 bits must be in their range.
-static bool inRange(const Port &port, const Array &array) {
-  if (port.bits == 0 || port.bits >= 8 || port.dtype == HWGQ_BOOL)
-    return true;
-  int64_t low = port.dtype == HWGQ_I8 ? -(int64_t(1) << (port.bits - 1)) : 0;
-  int64_t high = low + (int64_t(1) << port.bits) - 1;
-  for (size_t i = 0; i < array_count(&array); ++i) {
-    int64_t value = array_integer(&array, i);
-    if (value < low || value > high)
-      return false;
-  }
-  return true;
-}
-
 static bool loadFiles(ArrayRef<Port> ports, const InputOptions &options,
                       std::vector<Array> &arrays, int64_t &batch) {
   for (const std::string &argument : options.files) {
@@ -97,16 +63,16 @@ static bool loadFiles(ArrayRef<Port> ports, const InputOptions &options,
     }
     if (npy_read(path.c_str(), &array) != 0)
       return false;
-    if (!fits(port, array, batch)) {
+    if (!port.fits(array.dtype, array.shape(), batch)) {
       fail("%s: input '%s' needs %s, the array is %s%s", path.c_str(),
-           port.name.c_str(), describe(port.dtype, port.shape).c_str(),
-           describe(array.dtype, array.shape()).c_str(),
+           port.name.c_str(), port.describe().c_str(),
+           describeArray(array.dtype, array.shape()).c_str(),
            array.rank == port.shape.size() && array.dtype == port.dtype
                ? "; for another batch give --batch=N or --batch=dynamic"
                : "");
       return false;
     }
-    if (!inRange(port, array)) {
+    if (!port.inRange({static_cast<const char *>(array.data), array.bytes})) {
       fail("%s: input '%s' has values beyond its %u bits", path.c_str(),
            port.name.c_str(), port.bits);
       return false;
@@ -142,7 +108,7 @@ hwgq::eval::readInputs(ArrayRef<Port> ports, const InputOptions &options) {
     if (!options.random) {
       fail("input '%s' is missing: give %s=FILE.npy of type %s, or --random",
            port.name.c_str(), port.name.c_str(),
-           describe(port.dtype, port.shape).c_str());
+           port.describe().c_str());
       return std::nullopt;
     }
     array.dtype = port.dtype;
@@ -229,7 +195,7 @@ void hwgq::eval::printOutputs(ArrayRef<Port> ports, ArrayRef<Array> arrays) {
   for (auto [i, port] : enumerate(ports)) {
     const Array &array = arrays[i];
     printf("%s: %s =", port.name.c_str(),
-           describe(array.dtype, array.shape()).c_str());
+           describeArray(array.dtype, array.shape()).c_str());
     for (size_t k = 0; k < array_count(&array); ++k) {
       putchar(' ');
       printElement(array, k);

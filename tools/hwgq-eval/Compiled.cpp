@@ -2,6 +2,7 @@
 #include "Eval.h"
 
 using namespace llvm;
+using namespace hwgq;
 using namespace hwgq::eval;
 
 static Port makePort(const hwgq_tensor &tensor) {

@@ -2,6 +2,7 @@
 #ifndef HWGQ_TOOLS_EVAL_H
 #define HWGQ_TOOLS_EVAL_H
 
+#include "hwgq/Pipelines/Evaluate.h"
 #include "llvm/ADT/ArrayRef.h"
 #include "llvm/ADT/Twine.h"
 #include "llvm/Support/Error.h"
@@ -27,14 +28,6 @@ struct Array : ::array {
   }
   ~Array() { array_free(this); }
   llvm::ArrayRef<int64_t> shape() const { return {dims, rank}; }
-};
-
-/// An input or output: its name, type, and sizes, -k for k times the batch.
-struct Port {
-  std::string name;
-  uint32_t dtype = 0;
-  llvm::SmallVector<int64_t> shape;
-  unsigned bits = 0; ///< Of an element; 2 and 4 travel in 8.
 };
 
 /// Where inputs come from.

@@ -1,10 +1,8 @@
 //===- hwgq-eval.cpp - the reference interpreter --------------------------===//
 #include "Eval.h"
-#include "hwgq/Dialect/HWGQ.h"
-#include "hwgq/Import/Load.h"
 #include "hwgq/InitAllDialects.h"
-#include "hwgq/Pipelines/Compilation.h"
-#include "hwgq/Reference/Interpreter.h"
+#include "hwgq/Pipelines/Message.h"
+#include "hwgq/Pipelines/Request.h"
 #include "llvm/Support/CommandLine.h"
 #include "llvm/Support/InitLLVM.h"
 
@@ -39,113 +37,21 @@ static cl::opt<std::string> straightThrough("straight-through", cl::init("drop")
     cl::value_desc("drop|keep"),
     cl::desc("Whether (a - b) + b of straight-through estimators becomes a"), cl::cat(category));
 
-/// Prints errors and warnings as `error: FILE: node 'NAME': message`.
-static void printDiagnostic(mlir::Diagnostic &diagnostic) {
-  bool error = diagnostic.getSeverity() == mlir::DiagnosticSeverity::Error;
-  if (!error && diagnostic.getSeverity() != mlir::DiagnosticSeverity::Warning)
-    return;
-  std::string node, place = modelFile;
-  diagnostic.getLocation()->walk([&](mlir::Location inner) {
-    if (auto named = mlir::dyn_cast<mlir::NameLoc>(inner); named && node.empty())
-      node = named.getName().str();
-    if (auto file = mlir::dyn_cast<mlir::FileLineColLoc>(inner))
-      place = formatv("{0}:{1}:{2}", file.getFilename().getValue(),
-                      file.getLine(), file.getColumn());
-    return mlir::WalkResult::advance();
-  });
-  errs() << (error ? "error: " : "warning: ") << place << ": ";
-  if (!node.empty())
-    errs() << "node '" << node << "': ";
-  errs() << diagnostic.str() << "\n";
-}
-
-/// The type under which an element travels in files; 0 where there is none.
-static uint32_t getDtype(mlir::Type type, bool isUnsigned) {
-  if (type.isF32())
-    return HWGQ_F32;
-  if (type.isF64())
-    return HWGQ_F64;
-  if (type.isF16())
-    return HWGQ_F16;
-  if (isa<CodeType>(type))
-    return HWGQ_U8;
-  if (!isa<mlir::IntegerType>(type))
-    return 0;
-  isUnsigned |= type.isUnsignedInteger();
-  if (type.isInteger(1))
-    return HWGQ_BOOL;
-  switch (reference::getStorageWidth(type)) {
-  case 1:
-    return isUnsigned ? HWGQ_U8 : HWGQ_I8;
-  case 2:
-    return isUnsigned ? HWGQ_U16 : HWGQ_I16;
-  case 4:
-    return isUnsigned ? HWGQ_U32 : HWGQ_I32;
-  default:
-    return isUnsigned ? HWGQ_U64 : HWGQ_I64;
-  }
-}
-
-static std::optional<Port> makePort(mlir::DictionaryAttr attrs, mlir::Type type,
-                                    const std::string &fallback) {
-  auto attr = [&](StringRef name) { return attrs ? attrs.get(name) : mlir::Attribute(); };
-  Port port;
-  auto name = dyn_cast_or_null<mlir::StringAttr>(attr("hwgq.name"));
-  port.name = name ? name.getValue().str() : fallback;
-  auto tensor = dyn_cast<mlir::RankedTensorType>(type);
-  if (!tensor || tensor.getRank() > MAX_NPY_RANK || tensor.getEncoding()) {
-    fail("'%s' is not a plain tensor", port.name.c_str());
-    return std::nullopt;
-  }
-  mlir::Type element = tensor.getElementType();
-  port.dtype = getDtype(element, bool(attr("hwgq.unsigned")));
-  if (!port.dtype) {
-    fail("'%s' has a type that arrays cannot hold", port.name.c_str());
-    return std::nullopt;
-  }
-  port.bits = isa<mlir::IntegerType>(element) ? element.getIntOrFloatBitWidth() : 0;
-  auto factor = dyn_cast_or_null<mlir::IntegerAttr>(attr("hwgq.batch_factor"));
-  for (int64_t size : tensor.getShape())
-    port.shape.push_back(!mlir::ShapedType::isDynamic(size) ? size
-                         : factor                           ? -factor.getInt()
-                                                            : -1);
-  return port;
-}
-
 /// Evaluates @main with the interpreter.
 static bool interpret(mlir::ModuleOp module, const InputOptions &options,
                       std::vector<Port> &ports, std::vector<Array> &results) {
-  auto main = module.lookupSymbol<mlir::func::FuncOp>("main");
-  if (!main) {
-    fail("%s: the module has no function @main", modelFile.c_str());
+  auto inputPorts = getPorts(module, /*outputs=*/false);
+  auto outputPorts = getPorts(module, /*outputs=*/true);
+  if (failed(inputPorts) || failed(outputPorts))
     return false;
-  }
-  std::vector<Port> inputPorts;
-  for (unsigned i = 0; i < main.getNumArguments(); ++i) {
-    auto port = makePort(main.getArgAttrDict(i), main.getArgument(i).getType(),
-                         "input_" + std::to_string(i));
-    if (!port)
-      return false;
-    inputPorts.push_back(*port);
-  }
-  for (unsigned i = 0; i < main.getNumResults(); ++i) {
-    auto port = makePort(main.getResultAttrDict(i), main.getResultTypes()[i],
-                         "output_" + std::to_string(i));
-    if (!port)
-      return false;
-    ports.push_back(*port);
-  }
-  auto inputs = readInputs(inputPorts, options);
-  if (!inputs)
+  ports = std::move(*outputPorts);
+  auto arrays = readInputs(*inputPorts, options);
+  if (!arrays)
     return false;
-  SmallVector<reference::Tensor> tensors;
-  for (auto [i, array] : enumerate(*inputs)) {
-    auto declared = cast<mlir::RankedTensorType>(main.getArgument(i).getType());
-    auto type = mlir::RankedTensorType::get(array.shape(), declared.getElementType());
-    tensors.push_back(reference::Tensor::borrow(
-        type, ArrayRef(static_cast<const char *>(array.data), array.bytes)));
-  }
-  auto values = reference::evaluate(main, tensors);
+  std::vector<std::pair<ArrayRef<int64_t>, ArrayRef<char>>> inputs;
+  for (const Array &array : *arrays)
+    inputs.push_back({array.shape(), {static_cast<const char *>(array.data), array.bytes}});
+  auto values = evaluateMain(module, inputs);
   if (failed(values))
     return false;
   for (auto [port, value] : zip(ports, *values)) {
@@ -160,46 +66,33 @@ static bool interpret(mlir::ModuleOp module, const InputOptions &options,
   return true;
 }
 
-static std::optional<InputOptions> getInputOptions(LoadOptions &load) {
-  InputOptions options;
-  options.files = inputFiles;
-  options.random = randomSeed.getNumOccurrences() > 0;
-  if (!randomSeed.empty() && StringRef(randomSeed).getAsInteger(10, options.seed)) {
-    fail("--random=%s: a number from 0 to 2^64-1 is needed", randomSeed.c_str());
-    return std::nullopt;
-  }
-  load.dynamicBatch = batchName == "dynamic";
-  if (!batchName.empty() && !load.dynamicBatch) {
-    if (StringRef(batchName).getAsInteger(10, options.batch) || options.batch < 1) {
-      fail("--batch=%s: a positive number or 'dynamic' is needed", batchName.c_str());
-      return std::nullopt;
-    }
-    load.batch = options.batch;
-  }
-  for (StringRef bind : binds) {
-    auto [name, path] = bind.split('=');
-    if (name.empty() || path.empty()) {
-      fail("--bind=%s: NAME=FILE.npy is needed", bind.str().c_str());
-      return std::nullopt;
-    }
-    load.binds.push_back({name.str(), path.str()});
-  }
-  return options;
+/// What the command line asks for; `random` inputs have the batch, too.
+static Error readOptions(Request &request, InputOptions &inputs) {
+  std::vector<std::pair<StringRef, StringRef>> options = {
+      {"target", targetName}, {"kernel", kernel}, {"straight-through", straightThrough}};
+  if (!toName.empty())
+    options.push_back({"to", toName});
+  if (!batchName.empty())
+    options.push_back({"batch", batchName});
+  for (StringRef bind : binds)
+    options.push_back({"bind", bind});
+  for (auto [key, value] : options)
+    if (Error error = request.set(key, value))
+      return createStringError("--" + toString(std::move(error)));
+  inputs.files = inputFiles;
+  inputs.random = randomSeed.getNumOccurrences() > 0;
+  inputs.batch = request.load.batch.value_or(0);
+  if (!randomSeed.empty() && StringRef(randomSeed).getAsInteger(10, inputs.seed))
+    return createStringError("--random=" + randomSeed + ": a number from 0 to 2^64-1 is needed");
+  return Error::success();
 }
 
 /// Loads the model, brings it to the phase and evaluates it.
 static bool evaluateModel(std::vector<Port> &ports, std::vector<Array> &results) {
-  LoadOptions load;
-  auto options = getInputOptions(load);
-  if (!options)
-    return false;
-  std::optional<Phase> phase = parsePhase(toName);
-  if (!toName.empty() && !phase) {
-    fail("--to=%s: import, hwgq, bitpack, kernel, loops or target is needed", toName.c_str());
-    return false;
-  }
-  if (straightThrough != "drop" && straightThrough != "keep") {
-    fail("--straight-through=%s: drop or keep is needed", straightThrough.c_str());
+  Request request;
+  InputOptions inputs;
+  if (Error error = readOptions(request, inputs)) {
+    fail("%s", toString(std::move(error)).c_str());
     return false;
   }
   mlir::DialectRegistry registry;
@@ -207,8 +100,13 @@ static bool evaluateModel(std::vector<Port> &ports, std::vector<Array> &results)
   mlir::MLIRContext context(registry);
   context.loadAllAvailableDialects();
   context.printOpOnDiagnostic(false);
-  mlir::ScopedDiagnosticHandler handler(&context, printDiagnostic);
-  auto module = loadModule(modelFile, &context, load);
+  const std::string model = modelFile;
+  MessageHandler handler(&context, [&](const Message &message) {
+    if (message.severity == mlir::DiagnosticSeverity::Error ||
+        message.severity == mlir::DiagnosticSeverity::Warning)
+      message.print(errs(), model);
+  });
+  auto module = loadModule(model, &context, request.load);
   if (!module)
     return false;
   Expected<TargetSpec> target = resolveTarget(targetName);
@@ -216,20 +114,15 @@ static bool evaluateModel(std::vector<Port> &ports, std::vector<Array> &results)
     fail("%s", toString(target.takeError()).c_str());
     return false;
   }
-  CompileOptions compile;
-  compile.target = targetName;
-  compile.kernel = kernel;
-  compile.straightThrough = straightThrough;
-  Compilation compilation(*module, *target, compile);
-  Phase last = phase.value_or(compilation.getPhase());
+  Compilation compilation(*module, *target, request.compile);
+  Phase last = request.to.value_or(compilation.getPhase());
   if (last < compilation.getPhase()) {
-    fail("%s: is past the %s phase already", modelFile.c_str(), toName.c_str());
+    fail("%s: is past the %s phase already", model.c_str(), toName.c_str());
     return false;
   }
   if (last < Phase::Loops)
     return succeeded(compilation.runTo(last)) &&
-           interpret(*module, *options, ports, results);
-  const std::string model = modelFile;
+           interpret(*module, inputs, ports, results);
   Expected<std::string> file = compilation.emit(EmitKind::SharedLibrary);
   if (!file) {
     std::string message = toString(file.takeError());
@@ -237,7 +130,7 @@ static bool evaluateModel(std::vector<Port> &ports, std::vector<Array> &results)
       fail("%s: %s", model.c_str(), message.c_str());
     return false;
   }
-  return runCompiled(*file, *options, ports, results);
+  return runCompiled(*file, inputs, ports, results);
 }
 
 int main(int argc, char **argv) {

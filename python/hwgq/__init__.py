@@ -1,0 +1,1 @@
+"""Compiles trained low-bit ONNX networks to exact native code."""

@@ -1,0 +1,5 @@
+import hwgq
+
+
+def test_imports():
+    assert hwgq.__doc__
