@@ -479,4 +479,35 @@ def OutlineTasks : Pass<"outline-tasks", "::mlir::ModuleOp"> {
                            "::mlir::arith::ArithDialect"];
 }
 
+def CheckTargetIntrinsics : Pass<"check-target-intrinsics", "::mlir::ModuleOp"> {
+  let summary = "refuse instructions that the target lacks";
+  let description = [{
+    Every `llvm.call_intrinsic` of a target must stand in the table of
+    hwgq/Conversion/TargetIntrinsics.h and be an instruction of a target with
+    `features`: LLVM ends the process on one that it cannot select.
+  }];
+  let options = [
+    ListOption<"features", "features", "std::string",
+               "CPU features of the target, as LLVM names them">
+  ];
+}
+
+def EmulateTargetIntrinsics : Pass<"emulate-target-intrinsics", "::mlir::ModuleOp"> {
+  let summary = "call C functions in place of instructions, for tests";
+  let description = [{
+    Replaces every `llvm.call_intrinsic` of the table of target intrinsics by
+    a call of `hwgq_emulate_NAME` (test/emulation), so that the kernels of
+    any target run on any machine. Vectors go through memory; the tile
+    registers of AMX live on the stack of the function.
+
+    ```mlir
+    %r = llvm.call_intrinsic "llvm.x86.avx512.vpdpbusd.512"(%c, %a, %b) : (...) -> vector<16xi32>
+    ==>
+    llvm.call @hwgq_emulate_vpdpbusd512(%place_r, %place_c, %place_a, %place_b)
+    ```
+  }];
+  let dependentDialects = ["::mlir::LLVM::LLVMDialect"];
+  let statistics = [Statistic<"calls", "calls", "Instructions replaced">];
+}
+
 #endif // HWGQ_PASSES

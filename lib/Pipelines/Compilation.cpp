@@ -1,9 +1,12 @@
 //===- Compilation.cpp - one network from IR to a file --------------------===//
 #include "hwgq/Pipelines/Compilation.h"
+#include "hwgq/Conversion/TargetIntrinsics.h"
 #include "hwgq/Dialect/Bitpack.h"
 #include "hwgq_abi.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
+#include "llvm/TargetParser/Host.h"
+#include "llvm/TargetParser/Triple.h"
 
 using namespace mlir;
 using namespace hwgq;
@@ -105,6 +108,29 @@ llvm::Expected<std::string> Compilation::emitKernels(EmitKind kind) {
   return generateCode(**ir, target, llvm::CodeGenFileType::AssemblyFile);
 }
 
+/// The target of the code proper: without AMX where no tile is used, whose
+/// registers a context would have to ask for, and plain under emulation.
+llvm::Error Compilation::settleTarget() {
+  if (options.emulate) {
+    bool arm = llvm::Triple(llvm::sys::getProcessTriple()).isAArch64();
+    auto plain = resolveTarget(arm ? "aarch64" : "x86-64-v2");
+    if (!plain)
+      return plain.takeError();
+    plain->name = target.name;
+    target = std::move(*plain);
+  }
+  bool tiles = false;
+  module.walk([&](Operation *op) {
+    const TargetIntrinsic *row = findTargetIntrinsic(op);
+    tiles |= row && row->tiles;
+  });
+  if (!tiles)
+    llvm::erase_if(target.features, [](StringRef feature) {
+      return feature.starts_with("amx-");
+    });
+  return llvm::Error::success();
+}
+
 llvm::Expected<std::string> Compilation::emit(EmitKind kind) {
   if (kind == EmitKind::MLIR)
     return print(module);
@@ -114,6 +140,8 @@ llvm::Expected<std::string> Compilation::emit(EmitKind kind) {
     return llvm::createStringError("");
   if (target.arch == TargetSpec::Arch::NVPTX)
     return emitKernels(kind);
+  if (llvm::Error error = settleTarget())
+    return std::move(error);
   llvm::Expected<ModuleInfo> described = describeModule(module, workspace);
   if (!described)
     return described.takeError();
@@ -135,7 +163,7 @@ llvm::Expected<std::string> Compilation::emit(EmitKind kind) {
                                 : llvm::CodeGenFileType::ObjectFile);
   if (!code || kind != EmitKind::SharedLibrary)
     return code;
-  auto file = linkModule(*code, target);
+  auto file = linkModule(*code, target, emulation);
   if (!file)
     return file.takeError();
   fileBytes = file->size();

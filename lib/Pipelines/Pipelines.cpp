@@ -56,7 +56,8 @@ static void buildHWGQ(OpPassManager &function, const CompileOptions &options) {
   function.addPass(createCSEPass());
 }
 
-static void buildLoops(OpPassManager &manager, const TargetSpec &target) {
+static void buildLoops(OpPassManager &manager, const TargetSpec &target,
+                       bool emulate) {
   // Element-wise float work: one loop per chain instead of one per op.
   manager.addNestedPass<func::FuncOp>(createConvertElementwiseToLinalgPass());
   manager.addNestedPass<func::FuncOp>(createLinalgGeneralizeNamedOpsPass());
@@ -65,6 +66,8 @@ static void buildLoops(OpPassManager &manager, const TargetSpec &target) {
   manager.addPass(createCSEPass());
   ConvertBitpackToLoopsOptions options;
   options.features = llvm::to_vector(target.features);
+  if (emulate)
+    options.features.push_back("-fma"); // the machine may lack it
   manager.addPass(createConvertBitpackToLoops(options));
   manager.addPass(createCanonicalizerPass());
   manager.addPass(createCSEPass());
@@ -138,10 +141,16 @@ void hwgq::buildPhase(OpPassManager &manager, Phase phase,
     return manager.addNestedPass<func::FuncOp>(createBitpackSelectKernels(kernels));
   }
   case Phase::Loops:
-    return buildLoops(manager, target);
-  case Phase::Target:
+    return buildLoops(manager, target, options.emulate);
+  case Phase::Target: {
     manager.addPass(createOutlineTasks());
-    return buildLoopsToLLVM(manager);
+    buildLoopsToLLVM(manager);
+    CheckTargetIntrinsicsOptions check;
+    check.features = llvm::to_vector(target.features);
+    manager.addPass(createCheckTargetIntrinsics(check));
+    if (options.emulate)
+      manager.addPass(createEmulateTargetIntrinsics());
+  }
   }
 }
 

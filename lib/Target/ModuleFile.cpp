@@ -71,7 +71,8 @@ Error hwgq::replaceReport(std::string &file, StringRef report) {
 }
 
 Expected<std::string> hwgq::linkModule(StringRef object,
-                                       const TargetSpec &target) {
+                                       const TargetSpec &target,
+                                       const std::string &library) {
   SmallString<128> input, output;
   if (std::error_code code = sys::fs::createTemporaryFile("hwgq", "o", input))
     return createStringError(code, "cannot create a temporary file");
@@ -88,6 +89,8 @@ Expected<std::string> hwgq::linkModule(StringRef object,
       "ld.lld", "-m", emulation, "-shared", "-z", "defs", "-z", "noexecstack",
       "--build-id=none", "--hash-style=gnu", "--no-rosegment", "-o",
       output.c_str(), input.c_str()};
+  if (!library.empty())
+    args.push_back(library.c_str());
   std::string text;
   raw_string_ostream stream(text);
   static std::mutex linker; // it keeps its state in globals

@@ -46,7 +46,7 @@ static const StringSet<> &knownFeatures(TargetSpec::Arch arch) {
 /// those that only intrinsics reach. Modules should not ask for them.
 static bool isUnused(StringRef feature) {
   static const StringSet<> unused = {
-      "aes",      "amx-bf16", "amx-fp16",  "amx-int8",   "amx-tile", "cldemote",
+      "aes",      "amx-bf16", "amx-fp16",  "cldemote",
       "clflushopt", "clwb",   "clzero",    "cmpccxadd",  "enqcmd",   "fsgsbase",
       "fxsr",     "invpcid",  "movdir64b", "movdiri",    "mwaitx",   "pclmul",
       "pconfig",  "pku",      "prefetchi", "prfchw",     "ptwrite",  "rdpid",

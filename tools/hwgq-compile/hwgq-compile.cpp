@@ -57,6 +57,9 @@ static cl::opt<bool> showRemarks("remarks",
     cl::desc("Tell what was not folded, which kernel was not chosen, and why"), cl::cat(category));
 static cl::opt<std::string> symbolPrefix("symbol-prefix", cl::value_desc("name"), cl::init("main"),
     cl::desc("Prefix of the module's one symbol, <prefix>_hwgq_module"), cl::cat(category));
+static cl::opt<std::string> emulation("emulate-intrinsics", cl::value_desc("file.o"), cl::Hidden,
+    cl::desc("For tests: code for any machine, which calls the functions of this object in place of "
+             "the target's instructions"), cl::cat(category));
 
 namespace {
 
@@ -171,8 +174,10 @@ static int compile(mlir::MLIRContext &context, Printer &printer,
   mlir::OwningOpRef<mlir::ModuleOp> module = loadModule(inputFile, &context, request.load);
   if (!module || failed(preprocess(*module, request)))
     return 1;
+  request.compile.emulate = !emulation.empty();
   Compilation compilation(*module, *target, request.compile);
   compilation.prefix = request.prefix;
+  compilation.emulation = emulation;
   compilation.commandOptions = request.describe();
   compilation.beforePhase = [&](Phase phase) {
     if (!sys::Process::StandardErrIsDisplayed() ||

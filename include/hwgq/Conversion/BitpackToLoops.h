@@ -32,7 +32,7 @@ struct LoopOptions {
   bool fma = false;
 
   /// From LLVM's names of target features, each with or without a `+`;
-  /// names with a `-` and unknown ones count for nothing.
+  /// unknown ones count for nothing, and so does `-` before any but `fma`.
   static LoopOptions get(llvm::ArrayRef<std::string> features);
 };
 

@@ -36,6 +36,11 @@ public:
   /// Told in the module: the command line, say.
   std::string commandOptions;
 
+  /// For tests: an object file with the functions that stand for the target's
+  /// instructions where the options say `emulate`; the code is then for any
+  /// machine of this one's architecture.
+  std::string emulation;
+
   /// Runs the phases after the current one up to and with `phase`.
   mlir::LogicalResult runTo(Phase phase);
   Phase getPhase() const { return phase; }
@@ -49,6 +54,7 @@ public:
 
 private:
   llvm::Expected<std::string> emitKernels(EmitKind kind);
+  llvm::Error settleTarget();
 
   mlir::ModuleOp module;
   TargetSpec target;

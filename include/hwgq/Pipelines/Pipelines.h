@@ -31,6 +31,9 @@ struct CompileOptions : mlir::PassPipelineOptions<CompileOptions> {
   Option<bool> verifyFolding{
       *this, "verify-folding", llvm::cl::init(false),
       llvm::cl::desc("Check every folded threshold against its expression")};
+  Option<bool> emulate{
+      *this, "emulate", llvm::cl::init(false),
+      llvm::cl::desc("Call C functions in place of the target's instructions")};
 };
 
 /// Appends the passes that lead from the phase before `phase` to its end.

@@ -51,9 +51,11 @@ llvm::Expected<std::string> generateCode(llvm::Module &module,
                                          const TargetSpec &target,
                                          llvm::CodeGenFileType type);
 
-/// Links an object into a finished module file (length and checksum set).
+/// Links an object, and the object file `library` unless that is empty, into a
+/// finished module file (length and checksum set).
 llvm::Expected<std::string> linkModule(llvm::StringRef object,
-                                       const TargetSpec &target);
+                                       const TargetSpec &target,
+                                       const std::string &library = "");
 
 /// Replaces the report in a finished module file by one of the same length.
 llvm::Error replaceReport(std::string &file, llvm::StringRef report);

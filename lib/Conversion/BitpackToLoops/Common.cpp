@@ -16,12 +16,12 @@ LoopOptions LoopOptions::get(ArrayRef<std::string> features) {
     if (!feature.starts_with("-"))
       have.insert(feature.ltrim('+'));
   LoopOptions options;
+  options.fma = (have.contains("neon") || have.contains("fma")) &&
+                !llvm::is_contained(features, "-fma");
   if (have.contains("neon")) {
     options.vectorRegisters = 32;
-    options.fma = true;
     return options;
   }
-  options.fma = have.contains("fma");
   if (have.contains("avx2"))
     options.vectorBytes = 32;
   // Byte shuffles of 64 bytes come with AVX512BW.
