@@ -42,8 +42,8 @@ typedef struct hwgq_diagnostic {
   const char *message;
   const char *node; /**< name of the ONNX node, or of what stands for it */
   const char *op;   /**< its operator, such as "Conv" */
-  const char *file; /**< of IR text */
-  unsigned line;    /**< in the file, from 1; 0 for none */
+  const char *file; /**< of the model, or where IR text was read */
+  unsigned line;    /**< in IR text, from 1; 0 for none */
   unsigned column;
   size_t note_count;
   const struct hwgq_diagnostic *notes;

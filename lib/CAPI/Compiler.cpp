@@ -150,7 +150,7 @@ bool hwgq_compile(const hwgq_model *model, const hwgq_option *options,
                   size_t option_count, const hwgq_array *bound,
                   size_t bound_count, hwgq_diagnostic_callback callback,
                   void *user, hwgq_result **result) {
-  Reporter reporter(callback, user);
+  Reporter reporter(callback, user, model->path);
   Job job(model, {options, option_count}, {bound, bound_count}, reporter);
   auto made = std::make_unique<hwgq_result>();
   if (!job.load() || !job.compile(*made))
@@ -164,7 +164,7 @@ bool hwgq_evaluate(const hwgq_model *model, const hwgq_option *options,
                    size_t bound_count, const hwgq_array *inputs,
                    size_t input_count, hwgq_diagnostic_callback callback,
                    void *user, hwgq_result **result) {
-  Reporter reporter(callback, user);
+  Reporter reporter(callback, user, model->path);
   Job job(model, {options, option_count}, {bound, bound_count}, reporter);
   auto made = std::make_unique<hwgq_result>();
   if (!job.load() || !job.evaluate({inputs, input_count}, *made))
@@ -178,7 +178,7 @@ bool hwgq_run_passes(const char *text, size_t size, const char *pipeline,
                      hwgq_result **result) {
   static std::once_flag once;
   std::call_once(once, registerPasses);
-  Reporter reporter(callback, user);
+  Reporter reporter(callback, user, nullptr);
   Context context(reporter);
   auto module = parseSourceString<ModuleOp>(StringRef(text, size),
                                             context.get(), "<string>");

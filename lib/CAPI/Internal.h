@@ -31,8 +31,9 @@ namespace hwgq::capi {
 /// Gives messages to a caller, as C sees them.
 class Reporter {
 public:
-  Reporter(hwgq_diagnostic_callback callback, void *user)
-      : callback(callback), user(user) {}
+  /// `file` stands in where a message has none of its own.
+  Reporter(hwgq_diagnostic_callback callback, void *user, const char *file)
+      : callback(callback), user(user), file(file ? file : "") {}
 
   void report(const Message &message) const;
 
@@ -44,6 +45,7 @@ public:
 private:
   hwgq_diagnostic_callback callback;
   void *user;
+  const char *file;
 };
 
 /// A context with all dialects whose diagnostics go to a reporter.

@@ -66,6 +66,8 @@ void Reporter::report(const Message &message) const {
     return;
   std::vector<hwgq_diagnostic> notes;
   hwgq_diagnostic diagnostic = view(message, notes);
+  if (message.file.empty())
+    diagnostic.file = file;
   callback(&diagnostic, user);
 }
 

@@ -1,5 +1,0 @@
-import hwgq
-
-
-def test_imports():
-    assert hwgq.__doc__
