@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from .builder import Options
 from .catalog import NETWORKS, Network, generate, inputs
-from .encodings import ENCODINGS, FLOAT, NotExpressible
+from .encodings import ENCODINGS, FLOAT, OWN, NotExpressible
 from .weights import FORMS
 
-__all__ = ["ENCODINGS", "FLOAT", "FORMS", "NETWORKS", "Network", "NotExpressible", "Options", "generate", "inputs"]
+__all__ = ["ENCODINGS", "FLOAT", "FORMS", "NETWORKS", "Network", "OWN", "NotExpressible", "Options", "generate", "inputs"]

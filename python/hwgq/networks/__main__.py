@@ -8,13 +8,13 @@ import sys
 import numpy as np
 import onnx
 
-from . import ENCODINGS, FLOAT, FORMS, NETWORKS, generate, inputs
+from . import ENCODINGS, FLOAT, FORMS, OWN, NETWORKS, generate, inputs
 
 
 def listing() -> str:
     rows = [("network", "encodings", "weights", "input")]
     for name, network in NETWORKS.items():
-        rows.append((name, " ".join(network.encodings), " ".join(network.weights), "x".join(map(str, network.shape))))
+        rows.append((name, " ".join(network.encodings), " ".join(network.forms), "x".join(map(str, network.shape))))
     widths = [max(map(len, column)) for column in zip(*rows)]
     return "\n".join("  ".join(cell.ljust(w) for cell, w in zip(row, widths)).rstrip() for row in rows)
 
@@ -23,7 +23,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m hwgq.networks", description="Writes a low-bit network as an ONNX file.")
     parser.add_argument("name", nargs="?", metavar="NAME", help="one of --list")
     parser.add_argument("--list", action="store_true", help="name the networks and what they can be written with")
-    parser.add_argument("--encoding", choices=(*ENCODINGS, FLOAT), help="of activations; default: the network's first; float: no quantisers")
+    parser.add_argument("--encoding", choices=(*ENCODINGS, OWN, FLOAT), help="of activations; default: the network's first; own: as its training code exports it; float: no quantisers")
     parser.add_argument("--weights", choices=FORMS, help="how binarised weights are stored; default: the network's first")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--size", type=int, help="height and width of the images")

@@ -24,8 +24,8 @@ class Options:
 class Builder:
     """Adds layers to a graph; their random numbers depend on the seed and on the layer's name only."""
 
-    def __init__(self, graph: Graph, options: Options, quantizer=None, affine: bool = False):
-        self.graph, self.options, self.quantizer, self.affine = graph, options, quantizer, affine
+    def __init__(self, graph: Graph, options: Options, quantizer, weight, affine: bool = False):
+        self.graph, self.options, self.quantizer, self.weight, self.affine = graph, options, quantizer, weight, affine
 
     def rng(self, name: str) -> np.random.Generator:
         return weights.generator(self.options.seed, name)
@@ -39,35 +39,42 @@ class Builder:
     def bias(self, count: int, name: str) -> Tensor:
         return self.graph.constant(self.rng(f"{name}_bias").normal(0, 0.1, count).astype(np.float32), f"{name}_bias")
 
-    def binary(self, shape: tuple[int, ...], name: str) -> Tensor:
-        """alpha * sign(W) in the chosen form."""
-        latent = weights.latent(self.rng(name), shape)
+    def low_bit(self, shape: tuple[int, ...], name: str) -> Tensor:
+        """The network's quantised weights in the chosen form."""
         if self.options.encoding == FLOAT:
-            return self.graph.constant(latent, f"{name}_weight")
-        return weights.binarise(self.graph, latent, self.options.weights, f"{name}_weight")
+            return self.real(shape, name)
+        return self.weight(self.graph, self.rng(name), shape, self.options.weights, f"{name}_weight")
 
     def real(self, shape: tuple[int, ...], name: str) -> Tensor:
         """Float weights."""
         return self.graph.constant(weights.latent(self.rng(name), shape), f"{name}_weight")
 
-    def conv(self, x: Tensor, name: str, n: int, k: int, s: int = 1, p: int = 0, weight=None, bias: Tensor | None = None) -> Tensor:
-        """A k x k convolution with n filters, stride s, padding p; `weight` (a method) makes them binary by default."""
-        make = weight or self.binary
-        inputs = [x, make((n, x.shape[1], k, k), name)] + ([bias] if bias else [])
-        return self.graph.add("Conv", *inputs, name=name, kernel_shape=[k, k], strides=[s, s], pads=[p] * 4)
+    def conv(
+        self, x: Tensor, name: str, n: int, k: int, s: int = 1, p: int = 0, weight=None, bias: Tensor | None = None, group: int = 1
+    ) -> Tensor:
+        """A convolution with n filters of k in every dimension, stride s, padding p; `weight` (a method) makes
+        them low-bit by default."""
+        make, dims = weight or self.low_bit, x.value.ndim - 2
+        inputs = [x, make((n, x.shape[1] // group, *[k] * dims), name)] + ([bias] if bias else [])
+        return self.graph.add(
+            "Conv", *inputs, name=name, kernel_shape=[k] * dims, strides=[s] * dims, pads=[p] * 2 * dims, group=group
+        )
 
     def linear(self, x: Tensor, name: str, n: int, weight=None, bias: Tensor | None = None) -> Tensor:
         """A fully connected layer with n units; inputs of rank 4 are flattened first."""
         if x.value.ndim > 2:
             x = self.graph.add("Flatten", x, name=f"{name}_flat", axis=1)
-        make = weight or self.binary
+        make = weight or self.low_bit
         inputs = [x, make((n, x.shape[1]), name)] + ([bias] if bias else [])
         return self.graph.add("Gemm", *inputs, name=name, transB=1)
 
     def max_pool(self, x: Tensor, name: str, k: int = 2, s: int = 2, p: int = 0) -> Tensor:
         """Caffe rounds sizes up."""
         ceil = int((x.shape[2] + 2 * p - k) % s != 0)
-        return self.graph.add("MaxPool", x, name=name, kernel_shape=[k, k], strides=[s, s], pads=[p] * 4, ceil_mode=ceil)
+        dims = x.value.ndim - 2
+        return self.graph.add(
+            "MaxPool", x, name=name, kernel_shape=[k] * dims, strides=[s] * dims, pads=[p] * 2 * dims, ceil_mode=ceil
+        )
 
     def average_pool(self, x: Tensor, name: str) -> Tensor:
         """Over the whole image."""
@@ -88,7 +95,7 @@ class Builder:
         if self.options.encoding == FLOAT:
             return self.relu(x, name)
         codes = self.quantizer.encode(self.graph, x, self.options.encoding, name)
-        self.graph.codes[codes.name] = self.quantizer.count
+        self.graph.quantisers.append((x.name, codes.name, self.quantizer.count))
         return codes
 
     def bn_quant(self, x: Tensor, name: str) -> Tensor:

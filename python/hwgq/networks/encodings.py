@@ -17,6 +17,9 @@ ENCODINGS = ("a", "b", "c", "d")
 # No quantiser: Relu in their places and latent weights, the float network of the same shape.
 FLOAT = "float"
 
+# The form in which the network's own training code exports its quantiser.
+OWN = "own"
+
 
 class NotExpressible(ValueError):
     """The encoding cannot say what the quantiser computes."""

@@ -8,6 +8,7 @@ by the functions of `qonnx`.
 from __future__ import annotations
 
 import dataclasses
+import json
 
 import numpy as np
 import onnx
@@ -41,7 +42,7 @@ class Graph:
         self.nodes: list[onnx.NodeProto] = []
         self.initializers: list[onnx.TensorProto] = []
         self.names: set[str] = set(inputs)
-        self.codes: dict[str, int] = {}  # Outputs of quantisers and how many levels each has.
+        self.quantisers: list[tuple[str, str, int]] = []  # Input, output and number of levels of each.
         self.scalars: dict[tuple, Tensor] = {}
 
     def unique(self, name: str) -> str:
@@ -77,7 +78,7 @@ class Graph:
 
     def model(self, outputs: list[Tensor], batch: int | str = "N") -> onnx.ModelProto:
         """The finished model; the first dimension of inputs and outputs is `batch`. Its property `quantisers`
-        lists the outputs of quantisers as NAME:LEVELS."""
+        lists [input, output, number of levels] of each as JSON."""
 
         def info(tensor):
             kind = helper.np_dtype_to_tensor_dtype(tensor.value.dtype)
@@ -90,7 +91,7 @@ class Graph:
         if any(node.domain for node in self.nodes):
             opsets.append(helper.make_opsetid(qonnx.DOMAIN, 1))
         model = helper.make_model(graph, opset_imports=opsets, ir_version=IR_VERSION, producer_name="hwgq.networks")
-        helper.set_model_props(model, {"quantisers": " ".join(f"{name}:{count}" for name, count in self.codes.items())})
+        helper.set_model_props(model, {"quantisers": json.dumps(self.quantisers)})
         return model
 
 

@@ -12,18 +12,20 @@ TINY = 0.02
 
 
 def images(shape: tuple[int, ...], count: int, seed: int) -> np.ndarray:
-    """`count` float32 images of `shape` (C, H, W) with whole values 0..255: blurred noise of several
+    """`count` float32 images of `shape` (C, H, W), or signals (C, L), with whole values 0..255: blurred noise of several
     scales whose brightness, contrast and colour vary from image to image."""
-    channels, height, width = shape
+    channels, *sizes = shape
     rng = np.random.default_rng([seed, count, 1])
     result = np.empty((count, *shape), np.float32)
     for image in result:
         field = np.zeros(shape, np.float32)
         for cells in (2, 5, 14, 56):
-            coarse = rng.standard_normal((channels, cells + 1, cells + 1), np.float32)
-            field += _stretch(_stretch(coarse, height, 1), width, 2) * rng.uniform(0.3, 1.5)
-        field += rng.standard_normal((1, height, width), np.float32) * rng.uniform(0.1, 0.6)
-        contrast, light = rng.uniform(15, 60), rng.uniform(80, 170, (channels, 1, 1))
+            coarse = rng.standard_normal((channels, *[cells + 1] * len(sizes)), np.float32)
+            for axis, size in enumerate(sizes, 1):
+                coarse = _stretch(coarse, size, axis)
+            field += coarse * rng.uniform(0.3, 1.5)
+        field += rng.standard_normal((1, *sizes), np.float32) * rng.uniform(0.1, 0.6)
+        contrast, light = rng.uniform(15, 60), rng.uniform(80, 170, (channels, *[1] * len(sizes)))
         image[:] = np.clip(np.round(field * contrast + light), 0, 255)
     return result
 

@@ -40,8 +40,9 @@ def mean_magnitude(weights: np.ndarray) -> np.ndarray:
     return means.astype(np.float32).reshape(-1, *[1] * (weights.ndim - 1))
 
 
-def binarise(graph: Graph, weights: np.ndarray, form: str, name: str) -> Tensor:
+def binarise(graph: Graph, rng: np.random.Generator, shape: tuple[int, ...], form: str, name: str) -> Tensor:
     """alpha * sign(W) with sign(0) = +1 and alpha = mean|W| of each filter."""
+    weights = latent(rng, shape)
     alpha = mean_magnitude(weights)
     values = np.where(weights >= 0, alpha, -alpha)
     if form == "plain":
