@@ -27,6 +27,12 @@ Value clamp(TensorBuilder &b, Value x, double low, double high) {
   return b.make<arith::MinimumFOp>(x, b.splat(x, high));
 }
 
+/// As clamp, and NaN gives `low`.
+Value saturate(TensorBuilder &b, Value x, double low, double high) {
+  Value nan = b.cmpf(CmpFPredicate::UNO, x, b.splat(x, 0));
+  return b.select(nan, b.splat(x, low), clamp(b, x, low, high));
+}
+
 Value floorF(TensorBuilder &b, Value x) { return b.make<math::FloorOp>(x); }
 Value ceilF(TensorBuilder &b, Value x) { return b.make<math::CeilOp>(x); }
 
@@ -269,7 +275,7 @@ LogicalResult lowerQuantizeLinear(Node &n) {
   if (n.has(2))
     q = addF(n, q, parameter(n, 2, x, axis));
   Range range = codeRange(type.getWidth(), !type.isUnsigned(), false);
-  return n.setShadow(clamp(n, q, range.low, range.high));
+  return n.setShadow(saturate(n, q, range.low, range.high));
 }
 
 /// (x - zero) * scale
@@ -305,9 +311,9 @@ LogicalResult lowerDequantizeLinear(Node &n) {
   return n.setReal(mulF(n, x, parameter(n, 1, x, axis)));
 }
 
-/// scale = (max(0, max x) - min(0, min x)) / 255,
+/// scale = (max(0, max x) - min(0, min x)) / 255, or 1 / 255 where all x are 0;
 /// zero = saturate(round(-min(0, min x) / scale)), y = saturate(round(x / scale)
-/// + zero); a scale of 0 (all x are 0) gives zero = 0 and y = 0.
+/// + zero). A NaN gives 0.
 LogicalResult lowerDynamicQuantizeLinear(Node &n) {
   Value x = n.real(0);
   SmallVector<int64_t> axes =
@@ -319,13 +325,13 @@ LogicalResult lowerDynamicQuantizeLinear(Node &n) {
   Value low = n.reduce(x, axes, nothing, [](OpBuilder &b, Value a, Value e) -> Value {
     return arith::MinimumFOp::create(b, e.getLoc(), a, e);
   });
-  Value scale = divF(n, subF(n, top, low), n.splat(top, 255));
-  Value flat = n.cmpf(CmpFPredicate::OEQ, scale, n.splat(scale, 0));
-  Value divisor = n.select(flat, n.splat(scale, 1), scale);
-  Value zero = divF(n, subF(n, n.splat(low, 0), low), divisor);
-  zero = n.make<math::RoundEvenOp>(clamp(n, zero, 0, 255));
-  Value q = n.make<math::RoundEvenOp>(divF(n, x, n.broadcastLike(divisor, x)));
-  q = clamp(n, addF(n, q, n.broadcastLike(zero, x)), 0, 255);
+  Value flat = n.cmpf(CmpFPredicate::OEQ, top, low);
+  Value span = n.select(flat, n.splat(top, 1), subF(n, top, low));
+  Value scale = divF(n, span, n.splat(top, 255));
+  Value zero = divF(n, subF(n, n.splat(low, 0), low), scale);
+  zero = n.make<math::RoundEvenOp>(saturate(n, zero, 0, 255));
+  Value q = n.make<math::RoundEvenOp>(divF(n, x, n.broadcastLike(scale, x)));
+  q = saturate(n, addF(n, q, n.broadcastLike(zero, x)), 0, 255);
   if (failed(n.setShadow(q, 0)) || failed(n.setReal(scale, 1)))
     return failure();
   return n.setShadow(zero, 2);

@@ -21,9 +21,11 @@ using bitpack::LayoutAttr;
 
 namespace {
 
+/// Codes that have no place in memory yet.
 bool isCodes(Type type) {
   auto tensor = dyn_cast<RankedTensorType>(type);
-  return tensor && isa<CodeType>(tensor.getElementType());
+  return tensor && isa<CodeType>(tensor.getElementType()) &&
+         !bitpack::isPacked(tensor);
 }
 
 bool isCodes(Value value) { return isCodes(value.getType()); }

@@ -76,15 +76,12 @@ const char *hwgq::refusesEmit(const TargetSpec &target, EmitKind kind) {
   }
 }
 
-static std::string print(ModuleOp module) {
-  std::string text;
-  llvm::raw_string_ostream os(text);
+void Compilation::print(llvm::raw_ostream &os) {
   module.print(os, OpPrintingFlags().enableDebugInfo());
   os << "\n";
-  return text;
 }
 
-static std::string print(const llvm::Module &ir) {
+static std::string toText(const llvm::Module &ir) {
   std::string text;
   llvm::raw_string_ostream os(text);
   os << ir;
@@ -104,7 +101,7 @@ llvm::Expected<std::string> Compilation::emitKernels(EmitKind kind) {
   if (!ir)
     return ir.takeError();
   if (kind == EmitKind::LLVM)
-    return print(**ir);
+    return toText(**ir);
   return generateCode(**ir, target, llvm::CodeGenFileType::AssemblyFile);
 }
 
@@ -132,8 +129,12 @@ llvm::Error Compilation::settleTarget() {
 }
 
 llvm::Expected<std::string> Compilation::emit(EmitKind kind) {
-  if (kind == EmitKind::MLIR)
-    return print(module);
+  if (kind == EmitKind::MLIR) {
+    std::string text;
+    llvm::raw_string_ostream os(text);
+    print(os);
+    return text;
+  }
   if (const char *why = refusesEmit(target, kind))
     return llvm::createStringError(why);
   if (failed(runTo(Phase::Target)))
@@ -156,7 +157,7 @@ llvm::Expected<std::string> Compilation::emit(EmitKind kind) {
   if (!ir)
     return ir.takeError();
   if (kind == EmitKind::LLVM)
-    return print(**ir);
+    return toText(**ir);
   bool text = kind == EmitKind::Assembly;
   auto code = generateCode(**ir, target,
                            text ? llvm::CodeGenFileType::AssemblyFile

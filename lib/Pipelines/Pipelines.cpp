@@ -73,6 +73,8 @@ static void buildLoops(OpPassManager &manager, const TargetSpec &target,
   manager.addPass(createCSEPass());
   manager.addPass(createLoopInvariantCodeMotionPass());
   manager.addPass(createPlanWorkspace());
+  // Constants that a kernel holds in a form of its own.
+  manager.addPass(createSymbolDCEPass());
 }
 
 void hwgq::buildLoopsToLLVM(OpPassManager &manager) {

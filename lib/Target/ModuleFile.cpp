@@ -168,8 +168,15 @@ std::string hwgq::makeHeader(const ModuleInfo &info,
 }
 
 Error hwgq::writeFile(StringRef path, StringRef contents, bool executable) {
+  return writeFile(
+      path, [&](raw_ostream &os) { os << contents; }, executable);
+}
+
+Error hwgq::writeFile(StringRef path,
+                      function_ref<void(raw_ostream &)> print,
+                      bool executable) {
   if (path == "-") {
-    outs() << contents;
+    print(outs());
     return Error::success();
   }
   // A special file (/dev/null) is written to, not replaced.
@@ -177,7 +184,7 @@ Error hwgq::writeFile(StringRef path, StringRef contents, bool executable) {
     std::error_code code;
     raw_fd_ostream stream(path, code);
     if (!code)
-      stream << contents;
+      print(stream);
     return code ? createStringError(code, "cannot write '" + path + "'")
                 : Error::success();
   }
@@ -190,7 +197,7 @@ Error hwgq::writeFile(StringRef path, StringRef contents, bool executable) {
     return createStringError("cannot write '" + path + "'; is its folder there and writable?");
   }
   raw_fd_ostream stream(temp->FD, /*shouldClose=*/false);
-  stream << contents;
+  print(stream);
   stream.flush();
   if (stream.has_error()) {
     std::error_code code = stream.error();

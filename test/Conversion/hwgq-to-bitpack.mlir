@@ -1,4 +1,5 @@
 // RUN: hwgq-opt %s --split-input-file --hwgq-to-bitpack --verify-diagnostics | FileCheck %s
+// RUN: hwgq-opt %s --split-input-file --hwgq-to-bitpack --hwgq-to-bitpack --verify-diagnostics | FileCheck %s
 
 // The threshold joins its convolution; its input gets the halo that the
 // convolution pads with, and so does the result for the next one.

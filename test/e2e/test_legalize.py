@@ -180,3 +180,24 @@ def test_straight_through(mode, tmp_path):
     expected = a if mode == "drop" else (a - b) + b
     assert np.any(a != (a - b) + b)
     np.testing.assert_array_equal(y, expected)
+
+
+@pytest.mark.parametrize("values", [[0.0, -0.0, 0.0], [np.nan, 1.0, -2.0], [np.inf, -np.inf, 7.0], [1e-45, 0.0, 3e-45], [-1e-45, 0.0, 3e-45]],
+                         ids=["zeros", "nan", "inf", "denormal", "denormals"])  # fmt: skip
+def test_quantised_edges(values, tmp_path):
+    """What ONNX's texts leave open: a range of nothing, NaN and infinities. DynamicQuantizeLinear of zeros has ONNX's own
+    reference's scale, 1 / 255; a NaN gives the least code."""
+    nodes = [
+        helper.make_node("QuantizeLinear", ["x", "scale", "zero"], ["signed"]),
+        helper.make_node("QuantizeLinear", ["x", "scale"], ["unsigned"]),
+        helper.make_node("DequantizeLinear", ["signed", "scale", "zero"], ["real"]),
+        helper.make_node("DynamicQuantizeLinear", ["x"], ["codes", "range", "centre"]),
+    ]
+    constants = {"scale": np.float32(0.5), "zero": np.int8(3)}
+    model = graph(nodes, {"x": ["N", 3]}, ["signed", "unsigned", "real", "codes", "range", "centre"], constants)
+    before, after = both_phases(model, {"x": np.array([values], np.float32)}, tmp_path)
+    close(after, before, exact=True)
+    if values[0] == 0:
+        assert before[4] == np.float32(1) / np.float32(255) and before[5] == 0 and not before[3].any()
+    if np.isnan(values[0]):
+        assert before[0][0, 0] == -128 and before[1][0, 0] == 0 and before[2][0, 0] == -65.5

@@ -8,6 +8,7 @@ import subprocess
 import numpy as np
 import onnx
 import pytest
+from onnx import numpy_helper
 
 import hostile
 import onelayer
@@ -43,6 +44,10 @@ def digits(tmp_path_factory):
 @pytest.fixture(scope="module")
 def scores(digits):
     return programs.outputs_of(digits / "out")[0]
+
+
+def constants(arrays):
+    return [numpy_helper.from_array(array, name) for name, array in arrays.items()]
 
 
 def save_model(content, path):
@@ -178,6 +183,26 @@ def test_pipeline_in_hwgq_opt(scores, tmp_path):
     programs.run("hwgq-opt", imported, "--hwgq-cpu=target=host", "-o", lowered)
     module = programs.compile_model(lowered, tmp_path / "m.so")
     programs.assert_same_bits(programs.run_module(module, {None: np.load(IMAGES)}, tmp_path / "run"), [scores])
+
+
+def test_large_weights(tmp_path):
+    """Float weights lie in a module once; text with large constants is written as it is printed."""
+    weights = np.random.default_rng(3).standard_normal((2048, 4096), dtype=np.float32)
+    path = save_model(model([node("MatMul", ["x", "w"], ["y"])], {"x": ["n", 2048]}, ["y"], constants({"w": weights})), tmp_path / "m.onnx")
+    module = programs.compile_model(path, tmp_path / "m.so")
+    assert module.stat().st_size < 1.1 * weights.nbytes
+    programs.run("hwgq-compile", path, "--to=import", "-o", tmp_path / "m.mlir")
+    assert (tmp_path / "m.mlir").stat().st_size > 2 * weights.nbytes
+
+
+def test_text_is_streamed(tmp_path):
+    """The text of the import of many constants takes memory for one at a time."""
+    weights = {f"w{i}": np.random.default_rng(i).standard_normal((1024, 1024), dtype=np.float32) for i in range(32)}
+    nodes = [node("MatMul", ["x" if i == 0 else f"w{i - 1}y", f"w{i}"], [f"w{i}y"]) for i in range(32)]
+    path = save_model(model(nodes, {"x": ["n", 1024]}, ["w31y"], constants(weights)), tmp_path / "m.onnx")
+    limit = 2 * path.stat().st_size + (64 << 20)
+    programs.run("hwgq-compile", path, "--to=import", "-o", tmp_path / "m.mlir", memory=limit)
+    assert (tmp_path / "m.mlir").stat().st_size > 2 * path.stat().st_size
 
 
 def test_phases_one_by_one(tmp_path):

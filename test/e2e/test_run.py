@@ -181,11 +181,22 @@ def test_unwritable(tmp_path):
     np.save(tmp_path / "x.npy", samples(1))
     (tmp_path / "file").write_text("x")
     refused("hwgq-run", SCALE, tmp_path / "x.npy", "-o", tmp_path / "file", says="error:")
-    refused("hwgq-run", SCALE, tmp_path / "x.npy", "-o", tmp_path / "no" / "such", says="No such file")
+    refused("hwgq-run", SCALE, tmp_path / "x.npy", "-o", tmp_path / "file" / "below", says="file")
     # The second output cannot take its place, so the first gives its own back.
     (tmp_path / "out" / "1_state.npy" / "x").mkdir(parents=True)
     refused("hwgq-run", SCALE, tmp_path / "x.npy", "-o", tmp_path / "out", says="1_state.npy")
     assert os.listdir(tmp_path / "out") == ["1_state.npy"]
+
+
+def test_makes_all_folders(tmp_path):
+    np.save(tmp_path / "x.npy", samples(1))
+    run("hwgq-run", SCALE, tmp_path / "x.npy", "-o", f"{tmp_path}/a/b//c/")
+    assert len(os.listdir(tmp_path / "a" / "b" / "c")) == 4
+    # What cannot be written leaves no folder behind, and those that were there stay.
+    (tmp_path / "kept").mkdir()
+    long = "n" * 300
+    refused("hwgq-run", SCALE, tmp_path / "x.npy", "-o", tmp_path / "kept" / "new" / long, says="too long")
+    assert os.listdir(tmp_path / "kept") == []
 
 
 def test_full_disk(tmp_path):

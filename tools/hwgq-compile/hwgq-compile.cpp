@@ -200,7 +200,8 @@ static int compile(mlir::MLIRContext &context, Printer &printer,
   EmitKind kind = request.to ? EmitKind::MLIR : request.emit;
   if (kind == EmitKind::MLIR && failed(compilation.runTo(request.to.value_or(Phase::Target))))
     return 1;
-  Expected<std::string> contents = compilation.emit(kind);
+  Expected<std::string> contents =
+      kind == EmitKind::MLIR ? std::string() : compilation.emit(kind);
   printer.clearProgress();
   if (contents && executable)
     contents = makeExecutable(*contents, *target);
@@ -208,7 +209,13 @@ static int compile(mlir::MLIRContext &context, Printer &printer,
     std::string message = toString(contents.takeError());
     return message.empty() ? 1 : fail(input + ": " + message);
   }
-  if (Error error = writeFile(output, *contents, executable))
+  auto print = [&](raw_ostream &os) {
+    if (kind == EmitKind::MLIR)
+      compilation.print(os);
+    else
+      os << *contents;
+  };
+  if (Error error = writeFile(output, print, executable))
     return fail(toString(std::move(error)));
   if (!report.empty())
     if (Error error = writeFile(report, compilation.getReport() + "\n"))

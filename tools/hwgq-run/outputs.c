@@ -37,15 +37,52 @@ static int write_one(const char *path, const struct array *array) {
   return status;
 }
 
+/** Removes the folders of `path` that are longer than `kept` characters. */
+static void remove_folders(char *path, size_t kept) {
+  for (size_t end = strlen(path); end > kept; --end)
+    if (path[end] == 0 || path[end] == '/') {
+      path[end] = 0;
+      rmdir(path);
+    }
+}
+
+/** Makes a folder and those above it; `*kept` is the length of what was there.
+ */
+static int make_folders(char *path, size_t *kept) {
+  size_t length = strlen(path);
+  bool made = false;
+  *kept = length;
+  for (size_t at = 1, last = 0; at <= length; ++at) {
+    char end = path[at];
+    if (end != '/' && end != 0)
+      continue;
+    path[at] = 0;
+    if (mkdir(path, 0777) == 0) {
+      if (!made)
+        *kept = last;
+      made = true;
+    } else if (errno != EEXIST) {
+      int status = fail("%s: %s", path, strerror(errno));
+      if (made)
+        remove_folders(path, *kept);
+      return status;
+    }
+    path[at] = end;
+    last = at;
+  }
+  return 0;
+}
+
 int write_outputs(const struct job *job, const char *directory) {
-  size_t room = strlen(directory) + 4096, written = 0, renamed = 0;
+  size_t room = strlen(directory) + 4096, written = 0, renamed = 0, kept;
   int status = 0;
-  bool made = mkdir(directory, 0777) == 0;
-  if (!made && errno != EEXIST)
-    return fail("%s: %s", directory, strerror(errno));
-  char *from = malloc(room), *to = malloc(room);
-  if (!from || !to)
+  char *from = malloc(room), *to = malloc(room), *folder = strdup(directory);
+  if (!from || !to || !folder) {
     status = fail("out of memory");
+    goto done;
+  }
+  if ((status = make_folders(folder, &kept)) != 0)
+    goto done;
   for (; status == 0 && written < job->output_count; ++written) {
     output_path(from, room, directory, job, written, true);
     status = write_one(from, &job->outputs[written]);
@@ -62,10 +99,12 @@ int write_outputs(const struct job *job, const char *directory) {
     output_path(from, room, directory, job, i, i >= renamed);
     unlink(from);
   }
-  if (status != 0 && made)
-    rmdir(directory);
+  if (status != 0)
+    remove_folders(folder, kept);
+done:
   free(from);
   free(to);
+  free(folder);
   return status;
 }
 

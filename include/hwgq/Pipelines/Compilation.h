@@ -49,6 +49,10 @@ public:
   /// gives the module as it stands.
   llvm::Expected<std::string> emit(EmitKind kind);
 
+  /// Prints the module as it stands, with its constants, piece by piece: memory
+  /// for the text is taken for one constant at a time (four times its bytes).
+  void print(llvm::raw_ostream &os);
+
   /// The report in the contract's form; complete after emit.
   std::string getReport() const;
 

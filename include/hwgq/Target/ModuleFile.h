@@ -67,6 +67,10 @@ std::string makeHeader(const ModuleInfo &info,
 /// Writes a file whole or not at all.
 llvm::Error writeFile(llvm::StringRef path, llvm::StringRef contents,
                       bool executable = false);
+/// The same for contents that are printed piece by piece.
+llvm::Error writeFile(llvm::StringRef path,
+                      llvm::function_ref<void(llvm::raw_ostream &)> print,
+                      bool executable = false);
 
 } // namespace hwgq
 
