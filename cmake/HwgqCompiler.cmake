@@ -27,7 +27,9 @@ endfunction()
 # The holder of the precompiled header; every library reuses it.
 add_library(HwgqPch OBJECT ${PROJECT_SOURCE_DIR}/cmake/Pch.cpp)
 _hwgq_cxx(HwgqPch)
-target_precompile_headers(HwgqPch PRIVATE ${PROJECT_SOURCE_DIR}/cmake/Pch.h)
+target_precompile_headers(HwgqPch PRIVATE
+  $<$<CONFIG:Debug>:${PROJECT_SOURCE_DIR}/cmake/PchDebug.h>
+  ${PROJECT_SOURCE_DIR}/cmake/Pch.h)
 
 function(hwgq_library name)
   cmake_parse_arguments(ARG "NO_PCH" "" "LINK;DEPENDS" ${ARGN})

@@ -26,8 +26,10 @@ build=build
 if [[ $preset == debug-asan ]]; then
   build=build-asan
   export HWGQ_SANITIZED=1
-  # MLIR's own libraries are not instrumented: its containers cross the border.
-  export ASAN_OPTIONS=detect_container_overflow=0:${ASAN_OPTIONS:-}
+  # LLVM's own libraries are not instrumented: its containers and its allocators, which
+  # poison what instrumented code frees, cross the border.
+  export ASAN_OPTIONS=detect_container_overflow=0:allow_user_poisoning=0:${ASAN_OPTIONS:-}
+  export UBSAN_OPTIONS=print_stacktrace=1:${UBSAN_OPTIONS:-}
 fi
 jobs=$(nproc)
 

@@ -19,7 +19,7 @@ func.func @main() -> tensor<1x1xf32> {
 
 // MISSING: error: input 'x' is missing: give x=FILE.npy of type f32[?x2], or --random
 // NAME: error: y=nowhere.npy: the network has no input of that name; its inputs are: x
-// PHASE: error: --to=nowhere: import, hwgq, bitpack, kernel, loops or target is needed
+// PHASE: error: --to takes import, hwgq, bitpack, kernel, loops or target, not 'nowhere'
 // FOLDER: error: {{.*}}none/deep: No such file or directory
 //--- missing.mlir
 func.func @main(%x: tensor<?x2xf32> {hwgq.name = "x"}) -> tensor<?x2xf32> {
