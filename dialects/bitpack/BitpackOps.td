@@ -37,24 +37,36 @@ def Bitpack_LayoutAttr : AttrDef<Bitpack_Dialect, "Layout"> {
     `block` > 0 marks weights: `block` output channels lie side by side.
     Bits beyond the channels, lanes beyond K and the halo are 0. `halo` is
     top, left, bottom, right.
-    Form `bytes` holds one code a byte: `[N][H+..][W+..][C]` x i8.
+    Form `bytes` holds one code a byte; the bytes of a pixel are filled up with
+    0 to a multiple of `align` (1 unless it says otherwise):
+    ```
+    activations [N][H+top+bottom][W+left+right][C rounded up to align]   x i8
+    matrices    [M][K rounded up to align]                               x i8
+    ```
+    Codes, not the numbers n, so that every form holds the same bits, a halo is
+    0 in each, and the product of bytes is always one of unsigned codes.
 
     ```
     #bitpack.layout<planes, halo = [1, 1, 1, 1]>
     #bitpack.layout<planes, block = 8>
+    #bitpack.layout<bytes, align = 64>
     ```
     Constraints: C1 the form is `planes` or `bytes`; C2 block is 0, or a
-    multiple of 8 with no halo; C3 the halo has 4 entries that are not negative.
+    multiple of 8 with no halo and form `planes`; C3 the halo has 4 entries
+    that are not negative; C4 align is a power of two up to 4096, and 1 for
+    planes.
   }];
   let parameters = (ins "::mlir::StringAttr":$form,
                         "int64_t":$block,
-                        "::mlir::DenseI64ArrayAttr":$halo);
+                        "::mlir::DenseI64ArrayAttr":$halo,
+                        "int64_t":$align);
   let builders = [
     AttrBuilder<(ins "::llvm::StringRef":$form,
                      CArg<"::llvm::ArrayRef<int64_t>", "{0, 0, 0, 0}">:$halo,
-                     CArg<"int64_t", "0">:$block), [{
+                     CArg<"int64_t", "0">:$block,
+                     CArg<"int64_t", "1">:$align), [{
       return $_get($_ctxt, ::mlir::StringAttr::get($_ctxt, form), block,
-                   ::mlir::DenseI64ArrayAttr::get($_ctxt, halo));
+                   ::mlir::DenseI64ArrayAttr::get($_ctxt, halo), align);
     }]>
   ];
   let hasCustomAssemblyFormat = 1;
@@ -72,13 +84,15 @@ def Bitpack_LayoutAttr : AttrDef<Bitpack_Dialect, "Layout"> {
     ::llvm::SmallVector<int64_t> getPhysicalShape(::mlir::RankedTensorType type) const;
     /// i64 for planes, i8 for bytes.
     ::mlir::Type getElementType() const;
+    bool isPlanes() const { return getForm() == "planes"; }
+    /// The same form with another halo.
+    LayoutAttr withHalo(::llvm::ArrayRef<int64_t> halo) const;
+    /// Elements of memory of a pixel with that many channels of `bits` bits.
+    int64_t getPixelSize(int64_t channels, int64_t bits) const;
   }];
 }
 
-def Bitpack_IsPacked : CPred<
-  "::llvm::isa<::mlir::RankedTensorType>($_self) && "
-  "::llvm::isa_and_nonnull<::hwgq::bitpack::LayoutAttr>(::llvm::cast<::mlir::RankedTensorType>($_self).getEncoding())">;
-def Bitpack_Packed : Type<And<[HWGQ_CodeTensor.predicate, Bitpack_IsPacked]>,
+def Bitpack_Packed : Type<CPred<"::hwgq::bitpack::isPacked($_self)">,
                           "packed tensor of codes", "::mlir::RankedTensorType">;
 def Bitpack_FloatTensor : TensorOf<[F32]>;
 def Bitpack_I32Tensor : TensorOf<[I32]>;

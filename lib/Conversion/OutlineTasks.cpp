@@ -14,6 +14,7 @@
 #include "mlir/Dialect/SCF/IR/SCF.h"
 #include "mlir/IR/IRMapping.h"
 #include "mlir/Transforms/RegionUtils.h"
+#include "llvm/ADT/StringSet.h"
 
 namespace hwgq {
 #define GEN_PASS_DEF_OUTLINETASKS
@@ -179,10 +180,13 @@ struct OutlineTasks : hwgq::impl::OutlineTasksBase<OutlineTasks> {
     }
     if (failed(noteSignature(module, main)))
       return signalPassFailure();
+    eraseUnusedGlobals(module);
     TaskBuilder builder(&getContext());
+    SmallVector<memref::GlobalOp> prepared = placePrepared(module);
     DictionaryAttr none = DictionaryAttr::get(&getContext());
     unsigned index = main.getNumArguments();
     (void)main.insertArgument(index, builder.pointer, none, main.getLoc());
+    sharePrepared(builder, module, main, prepared);
     SmallVector<Attribute> layers;
     SmallVector<scf::ForallOp> loops(main.getOps<scf::ForallOp>());
     for (scf::ForallOp loop : loops)
@@ -192,6 +196,81 @@ struct OutlineTasks : hwgq::impl::OutlineTasksBase<OutlineTasks> {
     emitEntry(builder, main);
     main.setPrivate();
     tasks += loops.size();
+  }
+
+  /// Constants in a form that no kernel reads would stay in the file.
+  static void eraseUnusedGlobals(ModuleOp module) {
+    llvm::StringSet<> used;
+    module.walk([&](memref::GetGlobalOp get) { used.insert(get.getName()); });
+    for (auto global :
+         llvm::make_early_inc_range(module.getOps<memref::GlobalOp>()))
+      if (!used.contains(global.getSymName()))
+        global.erase();
+  }
+
+  /// The globals without a value, which the module's `prepare` fills, each with
+  /// its place in the shared memory; their bytes are noted on the module.
+  static SmallVector<memref::GlobalOp> placePrepared(ModuleOp module) {
+    OpBuilder b(module.getContext());
+    SmallVector<memref::GlobalOp> globals;
+    int64_t size = 0;
+    for (auto global : module.getOps<memref::GlobalOp>()) {
+      if (!global.isUninitialized())
+        continue;
+      MemRefType type = global.getType();
+      global->setAttr("hwgq.offset", b.getI64IntegerAttr(size));
+      int64_t bytes = type.getNumElements() *
+                      llvm::divideCeil(type.getElementTypeBitWidth(), 8);
+      size += llvm::alignTo(std::max<int64_t>(bytes, 1), HWGQ_MEMORY_ALIGN);
+      globals.push_back(global);
+    }
+    module->setAttr("hwgq.shared", b.getI64IntegerAttr(size));
+    return globals;
+  }
+
+  /// Every use of prepared memory becomes one of the shared memory: of the
+  /// frame in @main, of the argument in @hwgq_prepare.
+  static void sharePrepared(TaskBuilder &tb, ModuleOp module, func::FuncOp main,
+                            ArrayRef<memref::GlobalOp> globals) {
+    if (globals.empty())
+      return;
+    OpBuilder b(main.getContext());
+    b.setInsertionPointToStart(&main.front());
+    Location loc = main.getLoc();
+    replaceGlobals(tb, b, main, globals,
+                   tb.loadFrame(b, loc, main.getArguments().back(), kShared));
+    if (auto prepare = module.lookupSymbol<func::FuncOp>("hwgq_prepare")) {
+      (void)prepare.insertArgument(0, tb.pointer,
+                                   DictionaryAttr::get(main.getContext()), loc);
+      b.setInsertionPointToStart(&prepare.front());
+      replaceGlobals(tb, b, prepare, globals, prepare.getArgument(0));
+    }
+    for (memref::GlobalOp global : globals)
+      global.erase();
+  }
+
+  static void replaceGlobals(TaskBuilder &tb, OpBuilder &b, func::FuncOp function,
+                             ArrayRef<memref::GlobalOp> globals, Value shared) {
+    DenseMap<StringRef, Value> memory;
+    for (memref::GlobalOp global : globals) {
+      Location loc = global.getLoc();
+      auto offset = global->getAttrOfType<IntegerAttr>("hwgq.offset");
+      Value address = LLVM::GEPOp::create(
+          b, loc, tb.pointer, b.getI8Type(), shared,
+          ArrayRef<LLVM::GEPArg>{tb.constant(b, loc, offset.getInt())});
+      SmallVector<Value> sizes;
+      for (int64_t size : global.getType().getShape())
+        sizes.push_back(tb.constant(b, loc, size));
+      memory[global.getSymName()] =
+          tb.makeMemref(b, loc, address, global.getType(), sizes);
+    }
+    SmallVector<memref::GetGlobalOp> uses;
+    function.walk([&](memref::GetGlobalOp get) { uses.push_back(get); });
+    for (memref::GetGlobalOp get : uses)
+      if (Value value = memory.lookup(get.getName())) {
+        get.replaceAllUsesWith(value);
+        get.erase();
+      }
   }
 
   /// `forall` -> a task function and a call of parallel_for.

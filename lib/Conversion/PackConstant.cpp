@@ -40,7 +40,7 @@ ElementsAttr hwgq::packConstant(RankedTensorType type,
   forEachRow(type, [&](int64_t at, bitpack::BitAddress base, int64_t channels) {
     for (int64_t c = 0; c < channels; ++c)
       for (unsigned p = 0; p < bits; ++p)
-        words[base.word + c / 64 * stride + p * base.planeStride] |=
+        words[base.element + c / 64 * stride + p * base.planeStride] |=
             uint64_t((codes[at + c] >> p) & 1) << (c % 64);
   });
   return makeElements(
@@ -61,7 +61,7 @@ std::optional<SmallVector<uint8_t>> hwgq::unpackConstant(RankedTensorType type,
     for (int64_t c = 0; c < channels; ++c)
       for (unsigned p = 0; p < bits; ++p)
         codes[at + c] |=
-            (((*words)[base.word + c / 64 * stride + p * base.planeStride] >>
+            (((*words)[base.element + c / 64 * stride + p * base.planeStride] >>
               (c % 64)) &
              1)
             << p;

@@ -19,60 +19,49 @@ static RankedTensorType withShape(RankedTensorType type,
                                type.getEncoding());
 }
 
-/// Calls `body(index, flat)` for each row of channels of a shape.
-static void
-forEachRow(ArrayRef<int64_t> shape,
-           function_ref<void(MutableArrayRef<int64_t>, int64_t)> body) {
-  int64_t flat = 0;
-  forEachIndex(shape.drop_back(), [&](ArrayRef<int64_t> row) {
-    SmallVector<int64_t> index(row);
-    index.push_back(0);
-    body(index, flat);
-    flat += shape.back();
-  });
-}
-
-/// The first byte of a row in the form `bytes`.
-static int64_t byteAddress(RankedTensorType type, ArrayRef<int64_t> index) {
-  SmallVector<int64_t> physical =
-      bitpack::getLayout(type).getPhysicalShape(type);
-  bitpack::LayoutAttr layout = bitpack::getLayout(type);
-  int64_t at = 0;
-  for (size_t d = 0; d < index.size(); ++d) {
-    int64_t shift = index.size() != 4 ? 0
-                    : d == 1          ? layout.getTop()
-                    : d == 2          ? layout.getLeft()
-                                      : 0;
-    at = at * physical[d] + index[d] + shift;
-  }
-  return at;
-}
-
-/// Calls `body(word index, bit, plane, element)` for every bit of every code.
+/// Calls `body(element of memory, bit of it, plane, code)` for every bit of
+/// every code.
 template <typename F> static void forEachBit(RankedTensorType type, F &&body) {
-  ArrayRef<int64_t> shape = type.getShape();
   unsigned bits = cast<CodeType>(type.getElementType()).getBits();
-  forEachRow(shape, [&](MutableArrayRef<int64_t> index, int64_t flat) {
-    for (int64_t c = 0; c < shape.back(); c += 64) {
-      index.back() = c;
-      bitpack::BitAddress at = bitpack::getBitAddress(type, shape, index);
-      for (int64_t i = c; i < std::min(c + 64, shape.back()); ++i)
-        for (unsigned p = 0; p < bits; ++p)
-          body(at.word + p * at.planeStride, at.bit + unsigned(i - c), p,
-               flat + i);
-    }
+  int64_t flat = 0;
+  forEachIndex(type.getShape(), [&](ArrayRef<int64_t> index) {
+    bitpack::BitAddress at =
+        bitpack::getBitAddress(type, type.getShape(), index);
+    for (unsigned p = 0; p < bits; ++p)
+      body(at.element + p * at.planeStride, at.bit + p * at.bitStride, p, flat);
+    ++flat;
   });
-}
-
-static bool isBytes(RankedTensorType type) {
-  return bitpack::getLayout(type).getForm() == "bytes";
 }
 
 static LogicalResult checkLayout(Operation *op, RankedTensorType type) {
-  if (type.getRank() < 1 ||
-      (isBytes(type) && bitpack::getLayout(type).getBlock()))
+  if (type.getRank() < 1)
     return op->emitError("the layout of ") << type << " cannot be evaluated";
   return success();
+}
+
+/// ORs the bits of `memory` into `codes`; false where others are set.
+template <typename T>
+static bool readBits(RankedTensorType type, ArrayRef<T> memory,
+                     MutableArrayRef<uint8_t> codes) {
+  forEachBit(type,
+             [&](int64_t element, unsigned bit, unsigned plane, int64_t i) {
+               codes[i] |= ((memory[element] >> bit) & 1) << plane;
+             });
+  int64_t stored = 0, read = 0;
+  for (T element : memory)
+    stored += llvm::popcount(element);
+  for (uint8_t code : codes)
+    read += llvm::popcount(code);
+  return stored == read;
+}
+
+template <typename T>
+static void writeBits(RankedTensorType type, ArrayRef<uint8_t> codes,
+                      MutableArrayRef<T> memory) {
+  forEachBit(type,
+             [&](int64_t element, unsigned bit, unsigned plane, int64_t i) {
+               memory[element] |= T((codes[i] >> plane) & 1) << bit;
+             });
 }
 
 /// The codes of a packed tensor, without encoding.
@@ -85,30 +74,10 @@ static FailureOr<Tensor> unpack(Operation *op, const Tensor &packed) {
   if (failed(codes))
     return failure();
   MutableArrayRef<uint8_t> out = codes->asMutable<uint8_t>();
-  int64_t stored = 0, read = 0;
-  if (isBytes(type)) {
-    ArrayRef<uint8_t> bytes = packed.as<uint8_t>();
-    forEachRow(type.getShape(), [&](MutableArrayRef<int64_t> index,
-                                    int64_t flat) {
-      std::memcpy(out.data() + flat, bytes.data() + byteAddress(type, index),
-                  type.getShape().back());
-    });
-    for (uint8_t byte : bytes)
-      stored += byte;
-    for (uint8_t code : out)
-      read += code;
-  } else {
-    ArrayRef<uint64_t> words = packed.as<uint64_t>();
-    forEachBit(type,
-               [&](int64_t word, unsigned bit, unsigned plane, int64_t i) {
-                 out[i] |= ((words[word] >> bit) & 1) << plane;
-               });
-    for (uint64_t word : words)
-      stored += llvm::popcount(word);
-    for (uint8_t code : out)
-      read += llvm::popcount(code);
-  }
-  if (stored != read)
+  bool clean = bitpack::getLayout(type).isPlanes()
+                   ? readBits(type, packed.as<uint64_t>(), out)
+                   : readBits(type, packed.as<uint8_t>(), out);
+  if (!clean)
     return op->emitError("an operand of type ")
            << type << " has bits in its halo or beyond its channels";
   return codes;
@@ -124,19 +93,10 @@ static FailureOr<Tensor> pack(Operation *op, const Tensor &codes,
   if (failed(packed))
     return failure();
   ArrayRef<uint8_t> in = codes.as<uint8_t>();
-  if (isBytes(type)) {
-    char *bytes = packed->mutableBytes().data();
-    forEachRow(type.getShape(),
-               [&](MutableArrayRef<int64_t> index, int64_t flat) {
-                 std::memcpy(bytes + byteAddress(type, index), in.data() + flat,
-                             type.getShape().back());
-               });
-    return packed;
-  }
-  MutableArrayRef<uint64_t> words = packed->asMutable<uint64_t>();
-  forEachBit(type, [&](int64_t word, unsigned bit, unsigned plane, int64_t i) {
-    words[word] |= uint64_t((in[i] >> plane) & 1) << bit;
-  });
+  if (bitpack::getLayout(type).isPlanes())
+    writeBits(type, in, packed->asMutable<uint64_t>());
+  else
+    writeBits(type, in, packed->asMutable<uint8_t>());
   return packed;
 }
 

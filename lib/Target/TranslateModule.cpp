@@ -24,6 +24,8 @@ hwgq::describeModule(mlir::ModuleOp module, std::pair<int64_t, int64_t> &workspa
   ModuleInfo info;
   info.batch = batch.getInt();
   workspace = {plan[0], plan[1]};
+  if (auto shared = module->getAttrOfType<mlir::IntegerAttr>("hwgq.shared"))
+    info.sharedBytes = std::max<int64_t>(0, shared.getInt());
   for (mlir::Attribute attr : tensors) {
     auto entry = mlir::dyn_cast<mlir::DictionaryAttr>(attr);
     if (!entry)
@@ -96,6 +98,7 @@ static std::string makeRecord(const TargetSpec &target, const ModuleInfo &info,
   header.batch = info.batch < 0 ? HWGQ_BATCH_DYNAMIC : info.batch;
   header.workspace_constant = workspace.first;
   header.workspace_per_batch = workspace.second;
+  header.shared_size = info.sharedBytes;
   std::vector<hwgq_tensor_record> tensors;
   for (bool output : {false, true})
     for (const TensorInfo &tensor : info.tensors) {
@@ -122,7 +125,8 @@ static std::string makeRecord(const TargetSpec &target, const ModuleInfo &info,
 
 /// Adds the note and `<prefix>_hwgq_module`.
 static void addEntry(llvm::Module &module, const ModuleInfo &info,
-                     llvm::StringRef record, llvm::Function *run) {
+                     llvm::StringRef record, llvm::Function *run,
+                     llvm::Function *prepare) {
   llvm::LLVMContext &context = module.getContext();
   hwgq_note note = {sizeof HWGQ_NOTE_NAME, uint32_t(record.size()),
                     HWGQ_NOTE_TYPE, HWGQ_NOTE_NAME};
@@ -139,13 +143,15 @@ static void addEntry(llvm::Module &module, const ModuleInfo &info,
   auto *i32 = llvm::Type::getInt32Ty(context);
   auto *i64 = llvm::Type::getInt64Ty(context);
   auto *pointer = llvm::PointerType::getUnqual(context);
-  auto *null = llvm::ConstantPointerNull::get(pointer);
+  llvm::Constant *fill = prepare;
+  if (!fill)
+    fill = llvm::ConstantPointerNull::get(pointer);
   llvm::Constant *metadata = llvm::ConstantExpr::getInBoundsGetElementPtr(
       i8, noteVariable, llvm::ConstantInt::get(i64, sizeof note));
   llvm::Constant *fields[] = {
       llvm::ConstantInt::get(i32, HWGQ_ABI_VERSION),
       llvm::ConstantInt::get(i32, 0), metadata,
-      llvm::ConstantInt::get(i64, record.size()), run, null};
+      llvm::ConstantInt::get(i64, record.size()), run, fill};
   auto *entryType =
       llvm::StructType::get(context, {i32, i32, pointer, i64, pointer, pointer});
   auto *entry = new llvm::GlobalVariable(
@@ -172,6 +178,10 @@ hwgq::translateModule(mlir::ModuleOp module, const TargetSpec &target,
   llvm::Function *run = ir->getFunction("hwgq_run");
   if (!run)
     return llvm::createStringError("the module has no entry hwgq_run");
+  llvm::Function *prepare = ir->getFunction("hwgq_prepare");
+  if (bool(info.sharedBytes) != bool(prepare))
+    return llvm::createStringError(
+        "the module's prepared memory and hwgq_prepare do not belong together");
   for (llvm::Function &function : *ir) {
     if (function.isDeclaration())
       continue;
@@ -186,6 +196,7 @@ hwgq::translateModule(mlir::ModuleOp module, const TargetSpec &target,
   if (auto names = module->getAttrOfType<mlir::ArrayAttr>("hwgq.layers"))
     for (auto name : names.getAsRange<mlir::StringAttr>())
       layers.push_back(name.getValue().str());
-  addEntry(*ir, info, makeRecord(target, info, workspace, layers), run);
+  addEntry(*ir, info, makeRecord(target, info, workspace, layers), run,
+           prepare);
   return ir;
 }

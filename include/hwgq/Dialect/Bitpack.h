@@ -23,16 +23,18 @@ inline LayoutAttr getLayout(mlir::Type type) {
 /// Whether a type is a packed tensor of codes.
 inline bool isPacked(mlir::Type type) {
   auto tensor = llvm::dyn_cast<mlir::RankedTensorType>(type);
-  return tensor && llvm::isa_and_nonnull<LayoutAttr>(tensor.getEncoding());
+  return tensor && llvm::isa<CodeType>(tensor.getElementType()) &&
+         llvm::isa_and_nonnull<LayoutAttr>(tensor.getEncoding());
 }
 
-/// Bits of code element: where element `index` (logical, one per dimension) of
-/// a packed tensor lies. For planes: the flat i64 word of plane 0 and the bit
-/// in it; plane p is `planeStride * p` words further on.
+/// Where the code of element `index` (logical, one per dimension) of a packed
+/// tensor lies: its bit p is bit `bit + p * bitStride` of memory element
+/// `element + p * planeStride`.
 struct BitAddress {
-  int64_t word;
+  int64_t element;
   unsigned bit;
   int64_t planeStride;
+  unsigned bitStride;
 };
 BitAddress getBitAddress(mlir::RankedTensorType type,
                          llvm::ArrayRef<int64_t> shape,

@@ -25,6 +25,7 @@ struct ModuleInfo {
   std::string options;         ///< the compiler's options, as text
   std::string report;          ///< one JSON object
   int64_t batch = 1;           ///< -1: dynamic
+  int64_t sharedBytes = 0;     ///< of prepared weights
   std::vector<TensorInfo> tensors;
 };
 

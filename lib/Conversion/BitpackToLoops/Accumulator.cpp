@@ -31,8 +31,12 @@ struct TapClasses {
 } // namespace
 
 Accumulator::Accumulator(LoopBuilder &b, const ConvLoops &conv,
-                         ArrayRef<uint8_t> codes, int64_t channels)
+                         ArrayRef<uint8_t> codes, int64_t channels,
+                         Weights weights)
     : a(conv.inputCode()), w(conv.weightCode()), channels(channels) {
+  bool numbers = weights == Weights::Numbers;
+  weightOffset = numbers ? 0 : w.getOffset();
+  weightStride = numbers ? 1 : w.getStride();
   if (a.getOffset())
     makeBase(b, conv, codes);
 }
@@ -81,12 +85,12 @@ Value Accumulator::get(LoopBuilder &b, Value products, Value sum, Value y,
   Type type = products.getType();
   auto vector = dyn_cast<VectorType>(type);
   Value acc = products;
-  int64_t product = int64_t(a.getStride()) * w.getStride();
+  int64_t product = a.getStride() * weightStride;
   if (product != 1)
     acc = llvm::isPowerOf2_64(product)
               ? b.shl(acc, b.splat(type, int64_t(llvm::Log2_64(product))))
               : b.mul(acc, b.splat(type, product));
-  int64_t factor = int64_t(w.getOffset()) * a.getStride();
+  int64_t factor = weightOffset * a.getStride();
   if (factor != 0) {
     Value term = factor == -1 ? sum : b.mul(sum, b.i32(factor));
     if (vector)

@@ -10,16 +10,21 @@ namespace hwgq {
 ///   acc = sa*sw*P + ow*sa*S + base
 /// P = sum of ca*cw over the window, S = sum of ca (the halo adds 0), base =
 /// sum over the valid taps of oa*(ow + sw*cw), a table per row and column
-/// class of the output position.
+/// class of the output position. A kernel that multiplies with the numbers of
+/// the weights has P = sum of ca*nw and acc = sa*P + base.
 class Accumulator {
 public:
+  /// What a kernel multiplies the codes of activations with.
+  enum class Weights { Codes, Numbers };
+
   /// `codes` are those of the weights, one a byte in row-major order. Tables
   /// get `channels` columns, at least the output channels; 0 beyond those.
   Accumulator(LoopBuilder &b, const ConvLoops &conv,
-              llvm::ArrayRef<uint8_t> codes, int64_t channels);
+              llvm::ArrayRef<uint8_t> codes, int64_t channels,
+              Weights weights = Weights::Codes);
 
   /// Whether S is needed.
-  bool needsSums() const { return w.getOffset() != 0; }
+  bool needsSums() const { return weightOffset != 0; }
 
   /// The accumulators of channels [channel, ...) of output (y, x): `products`
   /// are their P, i32 or a vector of i32; `sum` is S, i32, or null without
@@ -33,6 +38,7 @@ private:
   mlir::Value baseOf(LoopBuilder &b, mlir::Value y, mlir::Value x) const;
 
   CodeType a, w;
+  int64_t weightOffset, weightStride; // of what P is made with
   int64_t channels, colClasses = 1;
   mlir::Value base, rowClass, colClass; // null without need
 };

@@ -52,7 +52,7 @@ int64_t Tasking::pixels(const ConvLoops &conv) const {
 
 /// Whether memory of the result is written by no tile.
 static bool hasUnwritten(const Image &out) {
-  return out.packed() && (out.hasHalo() || out.channels % 64);
+  return out.packed() && (out.hasHalo() || out.hasPadding());
 }
 
 void hwgq::forEachTask(LoopBuilder &b, const ConvLoops &conv,
@@ -172,8 +172,6 @@ template <typename OpTy> struct ContractionPattern : OpConversionPattern<OpTy> {
       return op.emitError("no kernel is named ") << name;
     if (const char *why = kernel->refuses(*contraction))
       return op.emitError("kernel ") << name << " does not fit: " << why;
-    if (failed(checkForms(op)))
-      return failure();
     LoopBuilder b(op.getLoc(), rewriter, options);
     ConvLoops conv(b, *contraction, adaptor.getInput(), adaptor.getWeight());
     FailureOr<Value> result = emit(b, conv);

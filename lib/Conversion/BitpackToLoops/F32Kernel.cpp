@@ -7,7 +7,7 @@
 //
 //===----------------------------------------------------------------------===//
 #include "../PackConstant.h"
-#include "Contraction.h"
+#include "Epilogue.h"
 #include "FloatTile.h"
 
 using namespace mlir;
@@ -27,6 +27,7 @@ public:
     chooseTile();
     if (failed(code ? packBits() : packFloats()))
       return conv.op.op->emitError("the weights have no readable values");
+    epilogue.emplace(b, conv, tile.block, blocksOfGroup * tile.block);
     Tasking tasking(b, conv, blocksOfGroup, cost());
     forEachTask(b, conv, tasking, [&](const Task &task) {
       b.loop(task.block0, task.block1, 1,
@@ -188,24 +189,7 @@ private:
           Values accs = emitFloatTile(b, b.getLoc(), b.options, part, acts, n,
                                       row, column, weights, block);
           for (int64_t p = 0; p < count; ++p)
-            store(accs[p], b.add(out.at(b, n, y, b.add(x, p)), channel),
-                  inside);
-        });
-  }
-
-  void store(Value acc, Value at, Value inside) {
-    int64_t valid = conv.groupOut % tile.block;
-    if (!valid)
-      return b.store(acc, out.memory, at);
-    b.when(
-        b.cmp(arith::CmpIPredicate::eq, inside, b.index(blocksOfGroup - 1)), {},
-        [&] {
-          b.storePart(acc, out.memory, at, valid);
-          return Values();
-        },
-        [&] {
-          b.store(acc, out.memory, at);
-          return Values();
+            epilogue->finish(b, accs[p], n, y, b.add(x, p), channel);
         });
   }
 
@@ -217,6 +201,7 @@ private:
   FloatTile tile;
   int64_t pixels = 1, blocksOfGroup = 1;
   Value acts, weights;
+  std::optional<Epilogue> epilogue;
 };
 
 } // namespace

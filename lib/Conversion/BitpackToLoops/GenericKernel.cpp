@@ -2,10 +2,11 @@
 //
 // One output at a time, tap by tap, 64 channels a step for codes:
 //   sum (oa + sa*ca)(ow + sw*cw) = sa*sw*P + ow*sa*A + oa*sw*W + oa*ow*n
-// with P, A, W the sums of ca*cw, ca, cw over the n channels.
+// with P, A, W the sums of ca*cw, ca, cw over the n channels. Codes in bytes
+// and floats go channel by channel.
 //
 //===----------------------------------------------------------------------===//
-#include "Contraction.h"
+#include "Epilogue.h"
 #include "mlir/Dialect/Math/IR/Math.h"
 
 using namespace mlir;
@@ -18,77 +19,37 @@ public:
   GenericKernel(LoopBuilder &b, ConvLoops &conv) : b(b), conv(conv) {
     weights = b.flat(conv.weightMemory);
     words = llvm::divideCeil(conv.groupIn, 64);
-    if (conv.op.thresholds)
-      thresholds.emplace(b, conv.op.thresholds, conv.op.direction,
-                         conv.output.channels, 1, conv.output.code);
   }
 
   Value emit() {
     const Image &out = conv.output;
+    int64_t covered = llvm::alignTo(out.channels, kLanes);
+    Epilogue epilogue(b, conv, kLanes, covered, 1, out.channels);
     double cost = double(conv.op.macs()) / std::max<int64_t>(1, out.height) *
-                  (conv.inputCode() ? 0.1 : 1.0);
+                  (conv.inputCode() && conv.input.isPlanes() ? 0.1 : 1.0);
+    Type element = conv.inputCode() ? Type(b.getI32Type()) : b.getF32Type();
+    VectorType type = b.vec(kLanes, element);
     forEachRow(b, out, cost, [&](Value n, Value y) {
+      if (out.packed())
+        out.clearRow(b, n, y);
       b.loop(out.width, [&](Value x) {
-        Value pixel = out.at(b, n, y, x);
-        if (thresholds)
-          packedPixel(n, y, x, pixel);
-        else
-          b.loop(out.channels, [&](Value k) {
-            b.store(dot(n, y, x, k), out.memory, b.add(pixel, k));
-          });
+        b.loop(b.index(0), b.index(covered), kLanes, [&](Value channel) {
+          Value acc = arith::ConstantOp::create(b, b.getZeroAttr(type));
+          acc = b.carry(kLanes, {acc}, [&](Value lane, ValueRange sums) {
+            // Lanes beyond the last channel repeat it.
+            Value k = b.min(b.add(channel, lane), b.index(out.channels - 1));
+            return Values{vector::InsertOp::create(b, dot(n, y, x, k), sums[0],
+                                                   OpFoldResult(lane))};
+          })[0];
+          epilogue.finish(b, acc, n, y, x, channel);
+        });
       });
-      if (out.packed() && out.hasHalo())
-        clearHalo(n, y);
     });
     return conv.result;
   }
 
 private:
-  /// Words of the halo of one row; clearing the row first would cost no less
-  /// code.
-  void clearHalo(Value n, Value y) {
-    const Image &out = conv.output;
-    Value start = out.at(b, n, y, b.index(-out.left));
-    Value end = out.at(b, n, y, b.index(out.width));
-    b.zero(out.memory, start, b.index(out.left * out.pixelSize()));
-    b.zero(out.memory, end, b.index(out.right * out.pixelSize()));
-    auto border = [&](Value when, Value row, int64_t rows) {
-      b.when(when, [&] {
-        b.zero(out.memory, out.at(b, n, row, b.index(-out.left)),
-               b.index(rows * out.rowSize()));
-      });
-    };
-    if (out.top)
-      border(b.cmp(arith::CmpIPredicate::eq, y, b.index(0)), b.index(-out.top),
-             out.top);
-    if (out.bottom)
-      border(b.cmp(arith::CmpIPredicate::eq, y, b.index(out.height - 1)),
-             b.index(out.height), out.bottom);
-  }
-
-  void packedPixel(Value n, Value y, Value x, Value pixel) {
-    const Image &out = conv.output;
-    b.loop(out.words, [&](Value word) {
-      Value first = b.mul(word, 64);
-      Value count = b.min(b.index(64), b.sub(b.index(out.channels), first));
-      Values planes = b.carry(
-          b.index(0), count, 1, Values(out.planes, b.i64(0)),
-          [&](Value bit, ValueRange sums) {
-            Value k = b.add(first, bit);
-            Value code = arith::ExtUIOp::create(
-                b, b.getI64Type(), thresholds->code(b, dot(n, y, x, k), k));
-            Values next;
-            for (int64_t p = 0; p < out.planes; ++p) {
-              Value one = b.andi(b.shr(code, b.i64(p)), b.i64(1));
-              next.push_back(b.ori(sums[p], b.shl(one, b.toI64(bit))));
-            }
-            return next;
-          });
-      Value at = b.add(pixel, b.mul(word, out.planes));
-      for (int64_t p = 0; p < out.planes; ++p)
-        b.store(planes[p], out.memory, b.add(at, p));
-    });
-  }
+  static constexpr int64_t kLanes = 8;
 
   /// The accumulator of output channel k, i32 or f32.
   Value dot(Value n, Value y, Value x, Value k) {
@@ -131,19 +92,36 @@ private:
     })[0];
   }
 
-  Value floatWeight(Value k, Value kh, Value kw, Value c) {
+  /// acc + the products of the numbers of all channels of a pixel in bytes.
+  Value byteTap(Value pixel, Value kh, Value kw, Value k, Value acc) {
+    Value group = b.mul(b.div(k, conv.groupOut), conv.groupIn);
+    return b.carry(conv.groupIn, {acc}, [&](Value c, ValueRange sum) {
+      Value byte = b.load(conv.input.memory, b.add(pixel, b.add(group, c)));
+      Value code = arith::ExtUIOp::create(b, b.getI32Type(), byte);
+      Value product = b.mul(toNumbers(b, conv.inputCode(), code),
+                            weightNumber(k, kh, kw, c));
+      return Values{b.add(sum[0], b.toI64(product))};
+    })[0];
+  }
+
+  /// The number (i32) of a coded weight.
+  Value weightNumber(Value k, Value kh, Value kw, Value c) {
     CodeType code = conv.weightCode();
-    if (!code) {
-      Value tap = b.add(b.mul(b.add(b.mul(k, conv.kh), kh), conv.kw), kw);
-      return b.load(weights, b.add(b.mul(tap, conv.groupIn), c));
-    }
     Value word = b.div(c, 64), bit = b.toI64(b.rem(c, 64)), sum = b.i64(0);
     for (int64_t p = 0; p < code.getBits(); ++p) {
       Value bits = b.shr(weightWord(k, kh, kw, word, p), bit);
       sum = b.ori(sum, b.shl(b.andi(bits, b.i64(1)), b.i64(p)));
     }
-    Value number = toNumbers(b, code, b.toI32(sum));
-    return arith::SIToFPOp::create(b, b.getF32Type(), number);
+    return toNumbers(b, code, b.toI32(sum));
+  }
+
+  Value floatWeight(Value k, Value kh, Value kw, Value c) {
+    if (!conv.weightCode()) {
+      Value tap = b.add(b.mul(b.add(b.mul(k, conv.kh), kh), conv.kw), kw);
+      return b.load(weights, b.add(b.mul(tap, conv.groupIn), c));
+    }
+    return arith::SIToFPOp::create(b, b.getF32Type(),
+                                   weightNumber(k, kh, kw, c));
   }
 
   /// A word of the weights, `[K/block][KH][KW][words][planes][block]`.
@@ -163,6 +141,8 @@ private:
         inside, b.getI64Type(),
         [&] {
           Value pixel = conv.input.at(b, n, iy, ix);
+          if (!conv.input.isPlanes())
+            return Values{byteTap(pixel, kh, kw, k, acc)};
           return b.carry(words, {acc}, [&](Value j, ValueRange sum) {
             return Values{b.add(sum[0], codeWord(pixel, kh, kw, k, j))};
           });
@@ -233,7 +213,6 @@ private:
   ConvLoops &conv;
   Value weights;
   int64_t words;
-  std::optional<ThresholdTable> thresholds;
 };
 
 } // namespace

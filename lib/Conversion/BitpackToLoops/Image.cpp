@@ -12,29 +12,22 @@ Value Image::at(LoopBuilder &b, Value n, Value y, Value x) const {
 }
 
 void Image::clearRow(LoopBuilder &b, Value n, Value y) const {
-  // The first row of an image clears the halo above, too, the last that below.
-  Value first = b.add(y, top), last = b.add(y, top + 1);
-  if (top)
-    first = b.select(b.cmp(arith::CmpIPredicate::eq, y, b.index(0)), b.index(0),
-                     first);
-  if (bottom)
-    last = b.select(b.cmp(arith::CmpIPredicate::eq, y, b.index(height - 1)),
-                    b.index(fullHeight()), last);
-  Value start = b.add(b.mul(n, fullHeight()), first);
-  b.zero(memory, b.mul(start, rowSize()), b.mul(b.sub(last, first), rowSize()));
-}
-
-LogicalResult hwgq::checkForms(Operation *op) {
-  for (Type type :
-       llvm::concat<Type>(op->getOperandTypes(), op->getResultTypes())) {
-    if (!bitpack::isPacked(type))
-      continue;
-    StringAttr form = bitpack::getLayout(type).getForm();
-    if (form != "planes")
-      return op->emitError("no loops are made for the layout ")
-             << form << "; planes is supported";
+  if (packed() && hasPadding()) {
+    Value start = at(b, n, y, b.index(-left));
+    b.zero(memory, start, b.index(rowSize()));
+  } else {
+    b.zero(memory, at(b, n, y, b.index(-left)), b.index(left * pixelSize()));
+    b.zero(memory, at(b, n, y, b.index(width)), b.index(right * pixelSize()));
   }
-  return success();
+  auto border = [&](int64_t last, int64_t first, int64_t rows) {
+    if (rows)
+      b.when(b.cmp(arith::CmpIPredicate::eq, y, b.index(last)), [&] {
+        b.zero(memory, at(b, n, b.index(first), b.index(-left)),
+               b.index(rows * rowSize()));
+      });
+  };
+  border(0, -top, top);
+  border(height - 1, height, bottom);
 }
 
 /// Static product of the leading dimensions, dynamic where one is.
@@ -74,6 +67,7 @@ static Image describe(RankedTensorType type) {
   }
   if (bitpack::isPacked(type)) {
     bitpack::LayoutAttr layout = bitpack::getLayout(type);
+    image.layout = layout;
     image.code = cast<CodeType>(type.getElementType());
     image.planes = image.code.getBits();
     image.words = llvm::divideCeil(image.channels, 64);
@@ -114,15 +108,16 @@ Image hwgq::allocateImage(LoopBuilder &b, RankedTensorType type, Value batch,
   }
   int64_t pixels = shape.size() == 4 ? shape[0] : leadingElements(shape);
   bool dynamic = ShapedType::isDynamic(pixels);
-  int64_t bytes =
-      dynamic ? ShapedType::kDynamic : pixels * image.imageSize() * 8;
+  Type element = image.layout.getElementType();
+  int64_t size = image.imageSize() * element.getIntOrFloatBitWidth() / 8;
+  int64_t bytes = dynamic ? ShapedType::kDynamic : pixels * size;
   Values byteCount;
   if (dynamic)
-    byteCount.push_back(b.mul(batch, image.imageSize() * 8));
+    byteCount.push_back(b.mul(batch, size));
   image.bytes = memref::AllocOp::create(
       b, MemRefType::get({bytes}, b.getI8Type()), byteCount, align);
-  auto physical = MemRefType::get(
-      bitpack::getLayout(type).getPhysicalShape(type), b.getI64Type());
+  auto physical =
+      MemRefType::get(image.layout.getPhysicalShape(type), element);
   memory = memref::ViewOp::create(b, physical, image.bytes, b.index(0), sizes);
   image.memory = b.flat(memory);
   return image;
@@ -147,7 +142,17 @@ void hwgq::forEachRow(LoopBuilder &b, const Image &image, double cost,
 }
 
 Value hwgq::loadCodes(LoopBuilder &b, const Image &image, Value pixel,
-                      Value word, int64_t offset, int64_t lanes) {
+                      Value word, int64_t offset, int64_t lanes,
+                      int64_t valid) {
+  if (!image.isPlanes()) {
+    // Bytes of the padding are 0.
+    if (image.pixelSize() >= int64_t(llvm::alignTo(image.channels, lanes)))
+      valid = lanes;
+    Value at = b.add(pixel, b.add(b.mul(word, 64), offset));
+    return arith::ExtUIOp::create(b, b.vec(lanes, b.getI32Type()),
+                                  b.loadPart(b.vec(lanes, b.getI8Type()),
+                                             image.memory, at, valid));
+  }
   Type part = b.getIntegerType(lanes);
   VectorType mask = b.vec(lanes, b.getI1Type());
   VectorType result = b.vec(lanes, b.getI32Type());
@@ -174,12 +179,49 @@ Value hwgq::toNumbers(LoopBuilder &b, CodeType code, Value codes) {
   return codes;
 }
 
-void hwgq::storePlanes(LoopBuilder &b, const Image &image, Value pixel,
-                       Value word, int64_t offset, ValueRange planes) {
-  Value base = b.mul(b.add(pixel, b.mul(word, image.planes)), 8);
+Values hwgq::toPlanes(LoopBuilder &b, Value codes, int64_t bits) {
+  Type type = codes.getType();
+  Values planes;
+  for (int64_t p = 0; p < bits; ++p)
+    planes.push_back(
+        b.cmp(arith::CmpIPredicate::ne,
+              b.andi(codes, b.splat(type, int64_t(1) << p)),
+              b.splat(type, int64_t(0))));
+  return planes;
+}
+
+/// Bytes of the codes whose bits are masks.
+static Value bytesOfPlanes(LoopBuilder &b, ValueRange planes) {
+  int64_t lanes = cast<VectorType>(planes[0].getType()).getNumElements();
+  // Masks choose bytes where they are registers of their own; elsewhere they
+  // are as wide as what was compared.
+  bool masks = b.options.vectorBytes == 64;
+  Type element = masks ? b.getI8Type() : b.getI32Type();
+  VectorType type = b.vec(lanes, element);
+  Value codes;
+  for (auto [p, plane] : llvm::enumerate(planes)) {
+    int64_t one = masks ? int64_t(int8_t(1 << p)) : int64_t(1) << p;
+    Value bit = b.select(plane, b.splat(type, one), b.splat(type, int64_t(0)));
+    codes = codes ? b.ori(codes, bit) : bit;
+  }
+  if (masks)
+    return codes;
+  return arith::TruncIOp::create(b, b.vec(lanes, b.getI8Type()), codes);
+}
+
+void hwgq::storeCodes(LoopBuilder &b, const Image &image, Value pixel,
+                      Value word, Value offset, ValueRange planes,
+                      int64_t valid) {
+  if (!image.isPlanes()) {
+    Value at = b.add(pixel, b.add(b.mul(word, 64), offset));
+    b.storePart(bytesOfPlanes(b, planes), image.memory, at, valid);
+    return;
+  }
+  Value base = b.add(b.mul(b.add(pixel, b.mul(word, image.planes)), 8),
+                     b.div(offset, 8));
   for (auto [p, plane] : llvm::enumerate(planes))
     emitStoreMask(b, b.getLoc(), plane, image.bytes,
-                  b.add(base, int64_t(p) * 8 + offset / 8));
+                  b.add(base, int64_t(p) * 8));
 }
 
 void hwgq::forEachChunk(

@@ -1,5 +1,6 @@
 //===- Loops.cpp - building loops over memory -----------------------------===//
 #include "Loops.h"
+#include "mlir/Dialect/Func/IR/FuncOps.h"
 
 using namespace mlir;
 using namespace hwgq;
@@ -216,14 +217,23 @@ static void forEachPiece(LoopBuilder &b, Type element, Value count,
   Value whole = b.mul(b.div(count, lanes), lanes);
   b.loop(b.index(0), whole, lanes,
          [&](Value i) { body(b.vec(lanes, element), i); });
-  b.loop(whole, count, 1, [&](Value i) { body(b.vec(1, element), i); });
+  std::optional<int64_t> known = constantOf(count);
+  if (!known)
+    return b.loop(whole, count, 1,
+                  [&](Value i) { body(b.vec(1, element), i); });
+  for (int64_t left = *known % lanes; left > 0;) {
+    int64_t size = llvm::bit_floor(uint64_t(left));
+    body(b.vec(size, element), b.index(*known - left));
+    left -= size;
+  }
 }
 
-void LoopBuilder::zero(Value memory, Value at, Value count) {
+void LoopBuilder::fill(Value memory, Value at, Value count, int64_t value) {
   Type element = cast<MemRefType>(memory.getType()).getElementType();
   forEachPiece(*this, element, count, [&](VectorType type, Value i) {
-    store(arith::ConstantOp::create(*this, getZeroAttr(type)), memory,
-          add(at, i));
+    Value piece = value ? splat(type, value)
+                        : arith::ConstantOp::create(*this, getZeroAttr(type));
+    store(piece, memory, add(at, i));
   });
 }
 
@@ -291,4 +301,32 @@ Value LoopBuilder::constant(ArrayRef<uint8_t> values) {
 }
 Value LoopBuilder::constant(MemRefType type, ElementsAttr values) {
   return createGlobalConstant(*this, getLoc(), type, values);
+}
+
+Value LoopBuilder::prepared(MemRefType type, Body fill) {
+  Operation *parent = getInsertionBlock()->getParentOp();
+  ModuleOp module = parent->getParentOfType<ModuleOp>();
+  constexpr StringLiteral kPrepare = "hwgq_prepare";
+  auto prepare = module.lookupSymbol<func::FuncOp>(kPrepare);
+  unsigned number = 0;
+  for (auto global : module.getOps<memref::GlobalOp>())
+    number += global.isUninitialized();
+  std::string name = "prepared_" + std::to_string(number);
+  OpBuilder::InsertionGuard guard(*this);
+  auto here = saveInsertionPoint();
+  setInsertionPointToStart(module.getBody());
+  memref::GlobalOp::create(*this, name, getStringAttr("private"), type,
+                           getUnitAttr(), /*constant=*/false,
+                           getI64IntegerAttr(64));
+  if (!prepare) {
+    setInsertionPointToEnd(module.getBody());
+    prepare = func::FuncOp::create(*this, kPrepare, getFunctionType({}, {}));
+    prepare.setPrivate();
+    setInsertionPointToStart(prepare.addEntryBlock());
+    func::ReturnOp::create(*this);
+  }
+  setInsertionPoint(prepare.getBody().front().getTerminator());
+  fill(memref::GetGlobalOp::create(*this, type, name));
+  restoreInsertionPoint(here);
+  return memref::GetGlobalOp::create(*this, type, name);
 }

@@ -90,8 +90,13 @@ public:
   void storePart(mlir::Value vector, mlir::Value memory, mlir::Value at,
                  int64_t valid);
   mlir::Value slice(mlir::Value vector, int64_t at, int64_t count);
-  /// Elements [at, at + count) of a flat memory become zero.
-  void zero(mlir::Value memory, mlir::Value at, mlir::Value count);
+  /// Elements [at, at + count) of a flat memory become zero, or `value` where
+  /// they are integers.
+  void zero(mlir::Value memory, mlir::Value at, mlir::Value count) {
+    fill(memory, at, count, 0);
+  }
+  void fill(mlir::Value memory, mlir::Value at, mlir::Value count,
+            int64_t value);
   void copy(mlir::Value from, mlir::Value fromAt, mlir::Value to,
             mlir::Value toAt, mlir::Value count);
 
@@ -105,6 +110,11 @@ public:
   mlir::Value constant(llvm::ArrayRef<float> values);
   mlir::Value constant(llvm::ArrayRef<uint8_t> values);
   mlir::Value constant(mlir::MemRefType type, mlir::ElementsAttr values);
+  /// Memory of the module that is filled once when it is opened and only read
+  /// by its runs, 64-byte aligned. `fill` writes all of `memory`; its loops run
+  /// apart from the network, on one thread, and may use constants, prepared
+  /// memory made before, and nothing else from outside.
+  mlir::Value prepared(mlir::MemRefType type, Body fill);
 
   mlir::VectorType vec(int64_t lanes, mlir::Type element) {
     return mlir::VectorType::get(lanes, element);
@@ -119,13 +129,21 @@ struct Image {
   mlir::Value batch;  // N
   int64_t height = 1, width = 1, channels = 1;
   int64_t top = 0, left = 0, bottom = 0, right = 0;
-  int64_t words = 0, planes = 0; // 0 when plain
+  int64_t words = 0, planes = 0; // groups of 64 channels, bits; 0 when plain
   CodeType code;                 // null when plain
+  bitpack::LayoutAttr layout;    // null when plain
 
   bool packed() const { return planes != 0; }
+  bool isPlanes() const { return packed() && layout.isPlanes(); }
   bool hasHalo() const { return top || left || bottom || right; }
   /// Elements of memory of a pixel.
-  int64_t pixelSize() const { return packed() ? words * planes : channels; }
+  int64_t pixelSize() const {
+    return packed() ? layout.getPixelSize(channels, planes) : channels;
+  }
+  /// Whether a pixel has memory beyond its channels.
+  bool hasPadding() const {
+    return isPlanes() ? channels % 64 != 0 : pixelSize() != channels;
+  }
   int64_t fullHeight() const { return height + top + bottom; }
   int64_t fullWidth() const { return width + left + right; }
   int64_t rowSize() const { return fullWidth() * pixelSize(); }
@@ -134,13 +152,10 @@ struct Image {
   /// The flat index of pixel (n, y, x); y and x may point into the halo.
   mlir::Value at(LoopBuilder &b, mlir::Value n, mlir::Value y,
                  mlir::Value x) const;
-  /// Zeroes the halo and, where `always`, all of the memory of row y.
+  /// Zeroes what is no code in row y, and above and below it in the first and
+  /// the last: before the row is written, since it may zero all of it.
   void clearRow(LoopBuilder &b, mlir::Value n, mlir::Value y) const;
 };
-
-/// Fails, with an error on `op`, where a packed tensor it touches does not have
-/// the form `planes`, the only one that the loops read and write.
-mlir::LogicalResult checkForms(mlir::Operation *op);
 
 /// A view of `memory`, the converted value of a tensor of `type`.
 Image viewImage(LoopBuilder &b, mlir::RankedTensorType type,
@@ -164,17 +179,23 @@ void forEachRow(LoopBuilder &b, const Image &image, double cost,
 int64_t rowsPerTask(double cost);
 
 /// Codes of channels [word * 64 + offset, + lanes) of the pixel at `pixel` as
-/// a vector of i32; offset and lanes lie in one word.
+/// a vector of i32; offset and lanes lie in one word; 0 from `valid` on.
 mlir::Value loadCodes(LoopBuilder &b, const Image &image, mlir::Value pixel,
-                      mlir::Value word, int64_t offset, int64_t lanes);
+                      mlir::Value word, int64_t offset, int64_t lanes,
+                      int64_t valid);
 
 /// The numbers n of codes, as i32.
 mlir::Value toNumbers(LoopBuilder &b, CodeType code, mlir::Value codes);
 
-/// Stores vectors of i1, one a plane, as the bits of channels [word * 64 +
-/// offset, + lanes) of the pixel at `pixel`; lanes is a multiple of 8.
-void storePlanes(LoopBuilder &b, const Image &image, mlir::Value pixel,
-                 mlir::Value word, int64_t offset, mlir::ValueRange planes);
+/// The bits of codes (vector of i32) as vectors of i1, one a plane.
+Values toPlanes(LoopBuilder &b, mlir::Value codes, int64_t bits);
+
+/// Stores the codes of channels [word * 64 + offset, + lanes) of the pixel at
+/// `pixel`, given as vectors of i1, one a plane; lanes is a multiple of 8. Those
+/// from `valid` on are 0 and belong to no other task.
+void storeCodes(LoopBuilder &b, const Image &image, mlir::Value pixel,
+                mlir::Value word, mlir::Value offset, mlir::ValueRange planes,
+                int64_t valid);
 
 /// Calls body(word, offset, lanes, valid) for chunks of at most `lanes`
 /// channels (a multiple of 8 that divides 64) that cover all channels; whole

@@ -18,7 +18,7 @@ void emitPacked(LoopBuilder &b, const Image &out, double costPerChannel,
                                           int64_t, int64_t)>
                     planes) {
   double cost = costPerChannel * double(out.width * out.channels);
-  bool clear = out.hasHalo() || out.channels % 64;
+  bool clear = out.hasHalo() || out.hasPadding();
   forEachRow(b, out, cost, [&](Value n, Value y) {
     if (clear)
       out.clearRow(b, n, y);
@@ -27,8 +27,8 @@ void emitPacked(LoopBuilder &b, const Image &out, double costPerChannel,
       forEachChunk(
           b, out.channels, chunkLanes(b.options),
           [&](Value word, int64_t offset, int64_t lanes, int64_t valid) {
-            storePlanes(b, out, pixel, word, offset,
-                        planes(n, y, x, word, offset, lanes, valid));
+            storeCodes(b, out, pixel, word, b.index(offset),
+                       planes(n, y, x, word, offset, lanes, valid), valid);
           });
     });
   });
@@ -143,9 +143,9 @@ struct ThresholdPattern : LoopPattern<bitpack::ThresholdOp> {
                  Value channel = b.add(b.mul(word, 64), offset);
                  Value pixel = in.at(b, n, y, x), acc;
                  if (in.packed())
-                   acc =
-                       toNumbers(b, in.code,
-                                 loadCodes(b, in, pixel, word, offset, lanes));
+                   acc = toNumbers(b, in.code,
+                                   loadCodes(b, in, pixel, word, offset, lanes,
+                                             valid));
                  else
                    acc = b.loadPart(b.vec(lanes, b.getI32Type()), in.memory,
                                     b.add(pixel, channel), valid);
@@ -208,7 +208,8 @@ struct PackedAffinePattern : LoopPattern<bitpack::AffineOp> {
                 [&](Value word, int64_t offset, int64_t size, int64_t valid) {
                   Value channel = b.add(b.mul(word, 64), offset);
                   Value numbers = toNumbers(
-                      b, in.code, loadCodes(b, in, from, word, offset, size));
+                      b, in.code,
+                      loadCodes(b, in, from, word, offset, size, valid));
                   b.storePart(scale.apply(b, numbers, channel), out.memory,
                               b.add(to, channel), valid);
                 });

@@ -6,20 +6,26 @@ using namespace hwgq;
 
 namespace {
 
-/// Copies of whole pixels: the words of a row of pixels lie side by side.
+/// Copies of whole pixels: the memory of a row of pixels lies side by side.
 void copyPixels(LoopBuilder &b, const Image &from, Value fromAt,
                 const Image &to, Value toAt, int64_t pixels) {
   b.copy(from.memory, fromAt, to.memory, toAt,
          b.index(pixels * to.pixelSize()));
 }
 
-/// Where code element `flat` (row-major, of the logical tensor) lies: the word
-/// of plane 0, the bit, and words from plane to plane.
+/// Whether pixels of one image are copied to the other as they are.
+bool samePixels(const Image &x, const Image &y) {
+  return x.isPlanes() == y.isPlanes() && x.pixelSize() == y.pixelSize();
+}
+
+/// Where a code lies in memory (bitpack::BitAddress at run time).
 struct BitPlace {
-  Value word, bit;
+  Value element, bit; // bit has the type of the elements
   int64_t planeStride;
+  unsigned bitStride;
 };
 
+/// The place of code `flat` (row-major, of the logical tensor).
 BitPlace placeOf(LoopBuilder &b, RankedTensorType type, const Image &image,
                  Value flat) {
   int64_t block = bitpack::getLayout(type).getBlock();
@@ -30,7 +36,9 @@ BitPlace placeOf(LoopBuilder &b, RankedTensorType type, const Image &image,
     Value x = b.rem(row, image.width), rest = b.div(row, image.width);
     Value pixel =
         image.at(b, b.div(rest, image.height), b.rem(rest, image.height), x);
-    return {b.add(pixel, b.mul(word, image.planes)), bit, 1};
+    if (!image.isPlanes())
+      return {b.add(pixel, channel), b.splat(b.getI8Type(), int64_t(0)), 0, 1};
+    return {b.add(pixel, b.mul(word, image.planes)), bit, 1, 0};
   }
   // Weights [K/block][taps][words][planes][block]; the taps are the rows of K.
   int64_t taps = type.getRank() == 2 ? 1
@@ -39,7 +47,29 @@ BitPlace placeOf(LoopBuilder &b, RankedTensorType type, const Image &image,
   Value k = b.div(row, taps), tap = b.rem(row, taps);
   Value at = b.add(b.mul(b.div(k, block), taps), tap);
   at = b.mul(b.add(b.mul(at, image.words), word), image.planes * block);
-  return {b.add(at, b.rem(k, block)), bit, block};
+  return {b.add(at, b.rem(k, block)), bit, block, 0};
+}
+
+/// Bit p of the code at a place, as i64.
+Value loadBit(LoopBuilder &b, const Image &image, const BitPlace &at,
+              int64_t p) {
+  Value memory = b.load(image.memory, b.add(at.element, p * at.planeStride));
+  Value shift = b.add(at.bit, b.splat(memory.getType(), p * at.bitStride));
+  Value bit = b.andi(b.shr(memory, shift), b.splat(memory.getType(), int64_t(1)));
+  if (image.isPlanes())
+    return bit;
+  return arith::ExtUIOp::create(b, b.getI64Type(), bit);
+}
+
+/// Sets bit p of the code at a place, which is 0, to a bit of i64.
+void storeBit(LoopBuilder &b, const Image &image, const BitPlace &at, int64_t p,
+              Value bit) {
+  if (!image.isPlanes())
+    bit = arith::TruncIOp::create(b, b.getI8Type(), bit);
+  Value element = b.add(at.element, p * at.planeStride);
+  Value shift = b.add(at.bit, b.splat(bit.getType(), p * at.bitStride));
+  b.store(b.ori(b.load(image.memory, element), b.shl(bit, shift)),
+          image.memory, element);
 }
 
 struct RelayoutPattern : LoopPattern<bitpack::RelayoutOp> {
@@ -69,21 +99,59 @@ struct RelayoutPattern : LoopPattern<bitpack::RelayoutOp> {
     } else {
       out = allocateImage(b, to, batch, result);
     }
-    if (!blocks && in.channels == out.channels && in.height == out.height &&
-        in.width == out.width)
+    bool tight = !in.hasPadding() && !out.hasPadding() && !in.hasHalo() &&
+                 !out.hasHalo() && in.channels % 64 == 0 &&
+                 out.channels % 64 == 0;
+    bool same = in.channels == out.channels && in.height == out.height &&
+                in.width == out.width;
+    bool form = in.isPlanes() == out.isPlanes();
+    if (!blocks && same && samePixels(in, out))
       copyRows(b, in, out);
-    else if (!blocks && in.channels % 64 == 0 && !in.hasHalo() &&
-             !out.hasHalo() && out.channels % 64 == 0)
+    else if (!blocks && tight && form)
       copyAll(b, in, out);
+    else if (!blocks && (same || tight))
+      convertRows(b, in, same ? out : withShapeOf(out, in));
     else
       moveBits(b, from, in, to, out, elements);
     return result;
+  }
+
+  /// The memory of `image`, without gaps, as pixels of the shape of another.
+  static Image withShapeOf(const Image &image, const Image &shape) {
+    Image view = image;
+    view.batch = shape.batch;
+    view.height = shape.height;
+    view.width = shape.width;
+    view.channels = shape.channels;
+    view.words = shape.words;
+    return view;
+  }
+
+  /// Between forms, pixel by pixel.
+  static void convertRows(LoopBuilder &b, const Image &in, const Image &out) {
+    int64_t lanes = std::max<int64_t>(8, b.options.vectorBytes / 4);
+    double cost = 0.1 * double(out.width * out.channels);
+    forEachRow(b, out, cost, [&](Value n, Value y) {
+      if (out.hasHalo() || out.hasPadding())
+        out.clearRow(b, n, y);
+      b.loop(out.width, [&](Value x) {
+        Value source = in.at(b, n, y, x), target = out.at(b, n, y, x);
+        forEachChunk(
+            b, out.channels, lanes,
+            [&](Value word, int64_t offset, int64_t size, int64_t valid) {
+              Value codes = loadCodes(b, in, source, word, offset, size, valid);
+              storeCodes(b, out, target, word, b.index(offset),
+                         toPlanes(b, codes, out.planes), valid);
+            });
+      });
+    });
   }
 
   static Image describeImage(RankedTensorType type) {
     Image image;
     ArrayRef<int64_t> shape = type.getShape();
     bitpack::LayoutAttr layout = bitpack::getLayout(type);
+    image.layout = layout;
     image.code = cast<CodeType>(type.getElementType());
     image.planes = image.code.getBits();
     image.channels = shape.back();
@@ -139,14 +207,8 @@ struct RelayoutPattern : LoopPattern<bitpack::RelayoutOp> {
       b.loop(first, last, 1, [&](Value element) {
         BitPlace source = placeOf(b, from, in, element);
         BitPlace target = placeOf(b, to, out, element);
-        for (int64_t p = 0; p < in.planes; ++p) {
-          Value bits =
-              b.load(in.memory, b.add(source.word, p * source.planeStride));
-          Value bit = b.andi(b.shr(bits, source.bit), b.i64(1));
-          Value at = b.add(target.word, p * target.planeStride);
-          b.store(b.ori(b.load(out.memory, at), b.shl(bit, target.bit)),
-                  out.memory, at);
-        }
+        for (int64_t p = 0; p < in.planes; ++p)
+          storeBit(b, out, target, p, loadBit(b, in, source, p));
       });
     });
   }
@@ -214,10 +276,12 @@ struct PadPattern : LoopPattern<bitpack::PadOp> {
     Value result;
     Value batch = b.add(in.batch, low[0] + high[0]);
     Image out = allocateImage(b, tensorType(op.getResult()), batch, result);
+    if (in.isPlanes() != out.isPlanes())
+      return op.emitError("codes are padded in the form that they have");
     uint8_t code = out.code.toCode(op.getValue());
     int64_t lowC = low[rank - 1], highC = high[rank - 1];
     forEachRow(b, out, 2.0 * double(out.rowSize()), [&](Value n, Value y) {
-      if (out.hasHalo())
+      if (out.hasHalo() || out.hasPadding())
         out.clearRow(b, n, y);
       b.loop(out.width, [&](Value x) {
         Value pixel = out.at(b, n, y, x), inside;
@@ -233,6 +297,14 @@ struct PadPattern : LoopPattern<bitpack::PadOp> {
         }
         auto copied = [&] {
           Value source = in.at(b, at[0], at[1], at[2]);
+          if (!out.isPlanes()) {
+            b.fill(out.memory, pixel, b.index(lowC), int8_t(code));
+            Value first = b.add(pixel, lowC);
+            b.copy(in.memory, source, out.memory, first, b.index(in.channels));
+            b.fill(out.memory, b.add(first, in.channels), b.index(highC),
+                   int8_t(code));
+            return Values();
+          }
           storePixel(b, out, pixel,
                      {constantPart(b, lowC, code), partOf(b, in, source),
                       constantPart(b, highC, code)});
@@ -243,6 +315,10 @@ struct PadPattern : LoopPattern<bitpack::PadOp> {
           return;
         }
         b.when(inside, {}, copied, [&] {
+          if (!out.isPlanes()) {
+            b.fill(out.memory, pixel, b.index(out.channels), int8_t(code));
+            return Values();
+          }
           storePixel(b, out, pixel, {constantPart(b, out.channels, code)});
           return Values();
         });
@@ -270,6 +346,10 @@ struct ConcatPattern : LoopPattern<bitpack::ConcatOp> {
         batch = b.add(batch, in.batch);
     Value result;
     Image out = allocateImage(b, tensorType(op.getResult()), batch, result);
+    for (const Image &in : inputs)
+      if (in.isPlanes() != out.isPlanes() ||
+          (dim < rank - 1 && !samePixels(in, out)))
+        return op.emitError("codes are put together in the form that they have");
     if (dim == rank - 1)
       channels(b, inputs, out);
     else
@@ -280,13 +360,22 @@ struct ConcatPattern : LoopPattern<bitpack::ConcatOp> {
   static void channels(LoopBuilder &b, ArrayRef<Image> inputs,
                        const Image &out) {
     forEachRow(b, out, 2.0 * double(out.rowSize()), [&](Value n, Value y) {
-      if (out.hasHalo())
+      if (out.hasHalo() || out.hasPadding())
         out.clearRow(b, n, y);
       b.loop(out.width, [&](Value x) {
+        Value to = out.at(b, n, y, x);
+        if (!out.isPlanes()) {
+          for (const Image &in : inputs) {
+            b.copy(in.memory, in.at(b, n, y, x), out.memory, to,
+                   b.index(in.channels));
+            to = b.add(to, in.channels);
+          }
+          return;
+        }
         SmallVector<PixelPart> parts;
         for (const Image &in : inputs)
           parts.push_back(partOf(b, in, in.at(b, n, y, x)));
-        storePixel(b, out, out.at(b, n, y, x), parts);
+        storePixel(b, out, to, parts);
       });
     });
   }

@@ -7,9 +7,9 @@ using namespace hwgq;
 
 namespace {
 
-/// 64 channels at a time: a replaces b where it is greater, found from the top
-/// plane down. Falling channels are complemented before and after, so that
-/// their minimum is a maximum and code 0 is below every candidate.
+/// Falling channels are complemented before and after, so that their minimum is
+/// a maximum and code 0 is below every candidate. In planes 64 channels at a
+/// time: a replaces b where it is greater, found from the top plane down.
 struct MaxPoolPattern : LoopPattern<bitpack::MaxPoolOp> {
   using LoopPattern::LoopPattern;
 
@@ -19,6 +19,10 @@ struct MaxPoolPattern : LoopPattern<bitpack::MaxPoolOp> {
     Value result;
     Image out = allocateImage(b, tensorType(op.getResult()), in.batch, result);
     PoolWindow window(op, in);
+    if (!in.isPlanes() || !out.isPlanes()) {
+      emitCodes(b, op, window, in, out);
+      return result;
+    }
     Value flips = fallingWords(b, op, out);
     double cost = double(out.width * out.words * out.planes) *
                   double(window.kernel[0] * window.kernel[1]) * 3;
@@ -47,11 +51,75 @@ struct MaxPoolPattern : LoopPattern<bitpack::MaxPoolOp> {
     return result;
   }
 
+  /// Vectors of codes, one a lane: bytes where both sides are, else i32.
+  static void emitCodes(LoopBuilder &b, bitpack::MaxPoolOp op,
+                        const PoolWindow &window, const Image &in,
+                        const Image &out) {
+    bool bytes = !in.isPlanes() && !out.isPlanes();
+    int64_t lanes = std::max<int64_t>(8, b.options.vectorBytes / (bytes ? 1 : 4));
+    Type element = bytes ? b.getI8Type() : b.getI32Type();
+    Value flips = fallingCodes(b, op, out, bytes);
+    double cost = double(out.width * out.channels) *
+                  double(window.kernel[0] * window.kernel[1]) / double(lanes);
+    forEachRow(b, out, cost, [&](Value n, Value y) {
+      out.clearRow(b, n, y);
+      b.loop(out.width, [&](Value x) {
+        Value to = out.at(b, n, y, x);
+        forEachChunk(
+            b, out.channels, lanes,
+            [&](Value word, int64_t offset, int64_t size, int64_t valid) {
+              VectorType type = b.vec(size, element);
+              Value channel = b.add(b.mul(word, 64), offset);
+              Value flip = flips ? b.load(type, flips, channel) : Value();
+              auto flipped = [&](Value codes) {
+                return flip ? b.xori(codes, flip) : codes;
+              };
+              Value best = window.reduce(
+                  b, y, x, {b.splat(type, int64_t(0))},
+                  [&](Value iy, Value ix, ValueRange best) {
+                    Value from = in.at(b, n, iy, ix);
+                    Value codes =
+                        bytes ? b.loadPart(type, in.memory,
+                                           b.add(from, channel), valid)
+                              : loadCodes(b, in, from, word, offset, size,
+                                          valid);
+                    return Values{b.createOrFold<arith::MaxUIOp>(
+                        flipped(codes), best[0])};
+                  })[0];
+              best = flipped(best);
+              if (bytes)
+                b.storePart(best, out.memory, b.add(to, channel), valid);
+              else
+                storeCodes(b, out, to, word, b.index(offset),
+                           toPlanes(b, best, out.planes), valid);
+            });
+      });
+    });
+  }
+
+  static bool anyFalls(bitpack::MaxPoolOp op) {
+    return op.getFalling() &&
+           llvm::any_of(*op.getFalling(), [](bool f) { return f; });
+  }
+
+  /// The largest code for falling channels, else 0; null when none falls.
+  static Value fallingCodes(LoopBuilder &b, bitpack::MaxPoolOp op,
+                            const Image &out, bool bytes) {
+    if (!anyFalls(op))
+      return {};
+    std::vector<int32_t> flips(out.words * 64, 0);
+    for (auto [c, falls] : llvm::enumerate(*op.getFalling()))
+      flips[c] = falls ? (1 << out.planes) - 1 : 0;
+    if (!bytes)
+      return b.constant(ArrayRef<int32_t>(flips));
+    return b.constant(
+        ArrayRef<uint8_t>(std::vector<uint8_t>(flips.begin(), flips.end())));
+  }
+
   /// All ones for falling channels, by words; null when none falls.
   static Value fallingWords(LoopBuilder &b, bitpack::MaxPoolOp op,
                             const Image &out) {
-    if (!op.getFalling() ||
-        llvm::none_of(*op.getFalling(), [](bool f) { return f; }))
+    if (!anyFalls(op))
       return {};
     std::vector<uint64_t> words(out.words, 0);
     for (auto [c, falls] : llvm::enumerate(*op.getFalling()))
@@ -119,7 +187,8 @@ struct AvgPoolPattern : LoopPattern<bitpack::AvgPoolOp> {
               sum = window.reduce(
                   b, y, x, {sum}, [&](Value iy, Value ix, ValueRange sums) {
                     Value from = in.at(b, n, iy, ix);
-                    Value codes = loadCodes(b, in, from, word, offset, size);
+                    Value codes =
+                        loadCodes(b, in, from, word, offset, size, valid);
                     return Values{b.add(sums[0], toNumbers(b, in.code, codes))};
                   })[0];
               VectorType type = b.vec(size, b.getF32Type());

@@ -21,8 +21,6 @@ template <typename OpTy> struct LoopPattern : mlir::OpConversionPattern<OpTy> {
   mlir::LogicalResult
   matchAndRewrite(OpTy op, Adaptor adaptor,
                   mlir::ConversionPatternRewriter &rewriter) const override {
-    if (failed(checkForms(op)))
-      return mlir::failure();
     LoopBuilder b(op.getLoc(), rewriter, options);
     mlir::FailureOr<mlir::Value> result = emit(b, op, adaptor);
     if (failed(result))

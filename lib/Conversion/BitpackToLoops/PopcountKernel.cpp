@@ -6,6 +6,7 @@
 //===----------------------------------------------------------------------===//
 #include "../PackConstant.h"
 #include "Accumulator.h"
+#include "Epilogue.h"
 #include "PopcountTile.h"
 #include "mlir/Dialect/Math/IR/Math.h"
 
@@ -32,11 +33,9 @@ public:
       return conv.op.op->emitError("the weights have no readable values");
     chooseTile();
     packWeights(*codes);
-    accumulator.emplace(b, conv, *codes,
-                        blocksOfGroup * conv.groups * tile.block);
-    if (conv.op.thresholds)
-      thresholds.emplace(b, conv.op.thresholds, conv.op.direction, out.channels,
-                         tile.block, out.code);
+    int64_t covered = blocksOfGroup * tile.block;
+    accumulator.emplace(b, conv, *codes, covered * conv.groups);
+    epilogue.emplace(b, conv, tile.block, covered);
     acts = viewRows(b, conv, in);
     Tasking tasking(b, conv, blocksOfGroup, cost());
     bool sums = accumulator->needsSums();
@@ -212,31 +211,7 @@ private:
   void finish(Value acc, Value sum, Value n, Value y, Value x, Value block) {
     Value channel = b.mul(block, tile.block);
     acc = accumulator->get(b, acc, sum, y, x, channel);
-    Value pixel = out.at(b, n, y, x);
-    if (thresholds) {
-      Value word = b.div(channel, 64), offset = b.div(b.rem(channel, 64), 8);
-      Value at = b.add(b.mul(b.add(pixel, b.mul(word, out.planes)), 8), offset);
-      for (auto [p, plane] :
-           llvm::enumerate(thresholds->planes(b, acc, channel)))
-        emitStoreMask(b, b.getLoc(), plane, out.bytes,
-                      b.add(at, int64_t(p) * 8));
-      return;
-    }
-    Value at = b.add(pixel, channel);
-    int64_t valid = out.channels % tile.block;
-    if (!valid)
-      return b.store(acc, out.memory, at);
-    int64_t last = blocksOfGroup * conv.groups - 1;
-    b.when(
-        b.cmp(arith::CmpIPredicate::eq, block, b.index(last)), {},
-        [&] {
-          b.storePart(acc, out.memory, at, valid);
-          return Values();
-        },
-        [&] {
-          b.store(acc, out.memory, at);
-          return Values();
-        });
+    epilogue->finish(b, acc, n, y, x, channel);
   }
 
   LoopBuilder &b;
@@ -249,7 +224,7 @@ private:
   int64_t lineSize = 0, taskSize = 0; // of scratch
   Value weights, acts, scratch;
   std::optional<Accumulator> accumulator;
-  std::optional<ThresholdTable> thresholds;
+  std::optional<Epilogue> epilogue;
 };
 
 } // namespace

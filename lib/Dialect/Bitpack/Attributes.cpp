@@ -1,6 +1,7 @@
 //===- Attributes.cpp - layouts of packed tensors -------------------------===//
 #include "hwgq/Dialect/Bitpack.h"
 #include "mlir/IR/DialectImplementation.h"
+#include "llvm/ADT/StringSwitch.h"
 
 using namespace mlir;
 using namespace hwgq;
@@ -23,7 +24,7 @@ void BitpackDialect::initialize() {
 
 LogicalResult LayoutAttr::verify(function_ref<InFlightDiagnostic()> emitError,
                                  StringAttr form, int64_t block,
-                                 DenseI64ArrayAttr halo) {
+                                 DenseI64ArrayAttr halo, int64_t align) {
   if (form != "planes" && form != "bytes") // C1
     return emitError() << "unknown form " << form << "; planes or bytes";
   constexpr int64_t kLimit = 1 << 20;
@@ -32,14 +33,20 @@ LogicalResult LayoutAttr::verify(function_ref<InFlightDiagnostic()> emitError,
       })) // C3
     return emitError() << "the halo has 4 entries that are not negative";
   bool hasHalo = llvm::any_of(halo.asArrayRef(), [](int64_t h) { return h; });
-  if (block < 0 || block % 8 || (block && hasHalo)) // C2
+  bool planes = form == "planes";
+  if (block < 0 || block % 8 || (block && (hasHalo || !planes))) // C2
     return emitError() << "a block is a multiple of 8 and has no halo";
+  constexpr int64_t kMostAlign = 4096;
+  if (align < 1 || align > kMostAlign || !llvm::isPowerOf2_64(align) ||
+      (planes && align > 1)) // C4
+    return emitError() << "align is a power of two up to " << kMostAlign
+                       << ", for bytes";
   return success();
 }
 
 Attribute LayoutAttr::parse(AsmParser &parser, Type) {
   StringRef form;
-  int64_t block = 0;
+  int64_t block = 0, align = 1;
   SmallVector<int64_t> halo = {0, 0, 0, 0};
   SMLoc loc = parser.getCurrentLocation();
   if (parser.parseLess() || parser.parseKeyword(&form))
@@ -48,8 +55,12 @@ Attribute LayoutAttr::parse(AsmParser &parser, Type) {
     StringRef key;
     if (parser.parseKeyword(&key) || parser.parseEqual())
       return {};
-    if (key == "block") {
-      if (parser.parseInteger(block))
+    int64_t *number = llvm::StringSwitch<int64_t *>(key)
+                          .Case("block", &block)
+                          .Case("align", &align)
+                          .Default(nullptr);
+    if (number) {
+      if (parser.parseInteger(*number))
         return {};
     } else if (key == "halo") {
       halo.clear();
@@ -67,7 +78,7 @@ Attribute LayoutAttr::parse(AsmParser &parser, Type) {
   MLIRContext *context = parser.getContext();
   return LayoutAttr::getChecked([&] { return parser.emitError(loc); }, context,
                                 StringAttr::get(context, form), block,
-                                DenseI64ArrayAttr::get(context, halo));
+                                DenseI64ArrayAttr::get(context, halo), align);
 }
 
 void LayoutAttr::print(AsmPrinter &printer) const {
@@ -79,11 +90,24 @@ void LayoutAttr::print(AsmPrinter &printer) const {
   }
   if (getBlock())
     printer << ", block = " << getBlock();
+  if (getAlign() != 1)
+    printer << ", align = " << getAlign();
   printer << ">";
 }
 
+LayoutAttr LayoutAttr::withHalo(ArrayRef<int64_t> halo) const {
+  return get(getContext(), getForm(), getBlock(),
+             DenseI64ArrayAttr::get(getContext(), halo), getAlign());
+}
+
+int64_t LayoutAttr::getPixelSize(int64_t channels, int64_t bits) const {
+  if (isPlanes())
+    return llvm::divideCeil(channels, 64) * bits;
+  return llvm::alignTo(channels, getAlign());
+}
+
 Type LayoutAttr::getElementType() const {
-  return IntegerType::get(getContext(), getForm() == "planes" ? 64 : 8);
+  return IntegerType::get(getContext(), isPlanes() ? 64 : 8);
 }
 
 SmallVector<int64_t> LayoutAttr::getPhysicalShape(RankedTensorType type) const {
@@ -103,9 +127,11 @@ SmallVector<int64_t> LayoutAttr::getPhysicalShape(RankedTensorType type) const {
     shape[1] += getTop() + getBottom();
     shape[2] += getLeft() + getRight();
   }
-  if (getForm() == "planes") {
+  if (isPlanes()) {
     shape.back() = llvm::divideCeil(shape.back(), 64);
     shape.push_back(bits);
+  } else {
+    shape.back() = getPixelSize(shape.back(), bits);
   }
   return shape;
 }
@@ -122,7 +148,7 @@ BitAddress bitpack::getBitAddress(RankedTensorType type,
     for (size_t d = 1; d + 1 < index.size(); ++d)
       flat = flat * shape[d] + index[d];
     flat = (flat * words + channel / 64) * bits * block;
-    return {flat + index.front() % block, unsigned(channel % 64), block};
+    return {flat + index.front() % block, unsigned(channel % 64), block, 0};
   }
   int64_t flat = 0;
   for (size_t d = 0; d + 1 < index.size(); ++d) {
@@ -136,5 +162,8 @@ BitAddress bitpack::getBitAddress(RankedTensorType type,
     }
     flat = flat * size + at;
   }
-  return {(flat * words + channel / 64) * bits, unsigned(channel % 64), 1};
+  flat *= layout.getPixelSize(shape.back(), bits);
+  if (layout.isPlanes())
+    return {flat + channel / 64 * bits, unsigned(channel % 64), 1, 0};
+  return {flat + channel, 0, 0, 1};
 }

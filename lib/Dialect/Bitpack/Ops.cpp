@@ -113,7 +113,7 @@ LogicalResult bitpack::Conv2DOp::verify() {
   if (isPacked(x)) { // C6
     LayoutAttr layout = getLayout(x);
     for (unsigned i = 0; i < 4; ++i)
-      if (layout.getForm() == "planes" && layout.getHalo()[i] < getPads()[i])
+      if (layout.getHalo()[i] < getPads()[i])
         return emitOpError("the halo of the input is smaller than the pads");
   }
   return verifyContraction(*this);

@@ -1,0 +1,64 @@
+//===- Epilogue.cpp - from accumulators to the result ---------------------===//
+#include "Epilogue.h"
+
+using namespace mlir;
+using namespace hwgq;
+
+Epilogue::Epilogue(LoopBuilder &b, const ConvLoops &conv, int64_t lanes,
+                   int64_t covered, int64_t groups, int64_t groupOut)
+    : out(conv.output), lanes(lanes), covered(covered), groups(groups),
+      groupOut(groupOut) {
+  if (conv.op.thresholds)
+    thresholds.emplace(b, conv.op.thresholds, conv.op.direction, out.channels,
+                       (groups - 1) * groupOut + covered, out.code);
+}
+
+void Epilogue::guard(LoopBuilder &b, Value channel,
+                     llvm::function_ref<void(int64_t)> store) const {
+  // Lanes beyond the last channel are code 0, and may go where padding lies.
+  int64_t limit = groupOut;
+  if (groups == 1 && out.isPlanes())
+    limit = out.words * 64;
+  else if (groups == 1 && out.packed())
+    limit = out.pixelSize();
+  if (covered <= limit)
+    return store(lanes);
+  Value inside = groups == 1 ? channel : b.rem(channel, groupOut);
+  int64_t tail = limit % lanes, whole = limit - tail;
+  auto rest = [&] {
+    if (!tail)
+      return;
+    if (covered - whole == lanes)
+      return store(tail);
+    b.when(b.cmp(arith::CmpIPredicate::ult, inside, b.index(limit)),
+           [&] { store(tail); });
+  };
+  if (whole == 0)
+    return rest();
+  b.when(
+      b.cmp(arith::CmpIPredicate::ult, inside, b.index(whole)), {},
+      [&] {
+        store(lanes);
+        return Values();
+      },
+      [&] {
+        rest();
+        return Values();
+      });
+}
+
+void Epilogue::finish(LoopBuilder &b, Value acc, Value n, Value y, Value x,
+                      Value channel) const {
+  Value pixel = out.at(b, n, y, x);
+  if (!thresholds) {
+    Value at = b.add(pixel, channel);
+    return guard(b, channel, [&](int64_t valid) {
+      b.storePart(acc, out.memory, at, valid);
+    });
+  }
+  Values planes = thresholds->planes(b, acc, channel);
+  Value word = b.div(channel, 64), offset = b.rem(channel, 64);
+  guard(b, channel, [&](int64_t valid) {
+    storeCodes(b, out, pixel, word, offset, planes, valid);
+  });
+}

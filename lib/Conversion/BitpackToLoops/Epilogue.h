@@ -1,0 +1,44 @@
+//===- Epilogue.h - from accumulators to the result -------------*- C++ -*-===//
+#ifndef HWGQ_LIB_CONVERSION_BITPACKTOLOOPS_EPILOGUE_H
+#define HWGQ_LIB_CONVERSION_BITPACKTOLOOPS_EPILOGUE_H
+
+#include "Contraction.h"
+
+namespace hwgq {
+
+/// What follows the dot products of a contraction, the same for every kernel:
+/// thresholds and codes in the form of the result, or the accumulators as they
+/// are. The only place where the result of a contraction is stored.
+class Epilogue {
+public:
+  /// `lanes` channels come at a time: a multiple of 8, and a power of two up to
+  /// 64 where a group has more than one vector. Vectors may be handed over for
+  /// the first `covered` channels of each group of `groupOut`: what lies
+  /// beyond the group is dropped. Results in planes need covered == groupOut,
+  /// or one group.
+  Epilogue(LoopBuilder &b, const ConvLoops &conv, int64_t lanes,
+           int64_t covered, int64_t groups, int64_t groupOut);
+  Epilogue(LoopBuilder &b, const ConvLoops &conv, int64_t lanes,
+           int64_t covered)
+      : Epilogue(b, conv, lanes, covered, conv.groups, conv.groupOut) {}
+
+  /// Stores the outputs of channels [channel, channel + lanes) of pixel (n, y,
+  /// x), whose accumulators (vector of i32 or f32) are `acc`. A channel is a
+  /// multiple of `lanes` within its group.
+  void finish(LoopBuilder &b, mlir::Value acc, mlir::Value n, mlir::Value y,
+              mlir::Value x, mlir::Value channel) const;
+
+private:
+  /// Calls store(valid) with the number of lanes that are channels: what is
+  /// known to be whole without a test.
+  void guard(LoopBuilder &b, mlir::Value channel,
+             llvm::function_ref<void(int64_t)> store) const;
+
+  const Image &out;
+  int64_t lanes, covered, groups, groupOut;
+  std::optional<ThresholdTable> thresholds;
+};
+
+} // namespace hwgq
+
+#endif // HWGQ_LIB_CONVERSION_BITPACKTOLOOPS_EPILOGUE_H
