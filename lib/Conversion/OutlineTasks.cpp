@@ -14,7 +14,6 @@
 #include "mlir/Dialect/SCF/IR/SCF.h"
 #include "mlir/IR/IRMapping.h"
 #include "mlir/Transforms/RegionUtils.h"
-#include "llvm/ADT/StringSet.h"
 
 namespace hwgq {
 #define GEN_PASS_DEF_OUTLINETASKS
@@ -180,7 +179,6 @@ struct OutlineTasks : hwgq::impl::OutlineTasksBase<OutlineTasks> {
     }
     if (failed(noteSignature(module, main)))
       return signalPassFailure();
-    eraseUnusedGlobals(module);
     TaskBuilder builder(&getContext());
     SmallVector<memref::GlobalOp> prepared = placePrepared(module);
     DictionaryAttr none = DictionaryAttr::get(&getContext());
@@ -196,16 +194,6 @@ struct OutlineTasks : hwgq::impl::OutlineTasksBase<OutlineTasks> {
     emitEntry(builder, main);
     main.setPrivate();
     tasks += loops.size();
-  }
-
-  /// Constants in a form that no kernel reads would stay in the file.
-  static void eraseUnusedGlobals(ModuleOp module) {
-    llvm::StringSet<> used;
-    module.walk([&](memref::GetGlobalOp get) { used.insert(get.getName()); });
-    for (auto global :
-         llvm::make_early_inc_range(module.getOps<memref::GlobalOp>()))
-      if (!used.contains(global.getSymName()))
-        global.erase();
   }
 
   /// The globals without a value, which the module's `prepare` fills, each with

@@ -321,7 +321,6 @@ Value LoopBuilder::prepared(MemRefType type, Body fill) {
   if (!prepare) {
     setInsertionPointToEnd(module.getBody());
     prepare = func::FuncOp::create(*this, kPrepare, getFunctionType({}, {}));
-    prepare.setPrivate();
     setInsertionPointToStart(prepare.addEntryBlock());
     func::ReturnOp::create(*this);
   }
