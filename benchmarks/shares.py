@@ -1,0 +1,77 @@
+"""What the inner products of hwgq-ceilings allow a layer, for the features that its module uses."""
+
+import json
+
+from engines import call
+
+FAMILIES = ("popcount", "lookup", "dot8", "f32")
+
+
+def measure(bin_dir, quick=False):
+    """The table of hwgq-ceilings."""
+    return json.loads(call(bin_dir, "hwgq-ceilings", "--json", *(["--quick"] if quick else [])))
+
+
+def better_of(first, second):
+    """The best rate of each loop of two measurements."""
+    for a, b in zip(first["ceilings"], second["ceilings"]):
+        if a["present"]:
+            a["best"] = max(a["best"], b["best"])
+    return first
+
+
+def bits(code_type):
+    """Planes of a code type such as u2, s4, b1 or u2,-1,1."""
+    return int("".join(c for c in code_type.split(",")[0] if c.isdigit()))
+
+
+def features_of(measured, report):
+    """The instruction sets that the compiler could have used for a module: its report leaves out
+    AMX where no kernel took it."""
+    if report["target"] == "host":
+        return {c["isa"] for c in measured["ceilings"] if c["present"]}
+    with_amx = report["target"].split("+")[0] in ("sapphirerapids", "emeraldrapids", "graniterapids")
+    return set(report["features"]) | ({"amx-int8"} if with_amx else set())
+
+
+def rates(measured, features, act, weight):
+    """{loop: 1e9 multiply-accumulates a second} of the loops that `features` allow on such codes: a
+    product of wider codes takes several popcounts, and a lookup for each plane of the weights."""
+    found = {}
+    for loop in measured["ceilings"]:
+        if not loop["present"] or loop["isa"] not in features:
+            continue
+        family = loop["name"].split()[0]
+        if "f32" in (act, weight):
+            if family == "f32":
+                found[loop["name"]] = loop["best"]
+        elif family == "popcount":
+            found[loop["name"]] = loop["best"] / (bits(act) * bits(weight))
+        elif family == "lookup":
+            found[loop["name"]] = loop["best"] / bits(weight)
+        elif family == "dot8" and (not loop["name"].endswith("small") or bits(act) <= 2):
+            found[loop["name"]] = loop["best"]
+    return found
+
+
+def best(measured, features, act, weight, family=None):
+    """(loop, rate) of the fastest loop, of one family or of all; None where there is none."""
+    found = {name: rate for name, rate in rates(measured, features, act, weight).items()
+             if family is None or name.split()[0] == family}
+    return max(found.items(), key=lambda item: item[1]) if found else None
+
+
+def family_of(kernel):
+    """The family of loops that a kernel of the compiler is built on; None for scalar code."""
+    return next((f for f in FAMILIES if kernel.startswith(f)), None)
+
+
+def least_ms(measured, report):
+    """Milliseconds of all layers of a report if each ran at the best ceiling."""
+    total = 0.0
+    features = features_of(measured, report)
+    for layer in report["layers"]:
+        found = best(measured, features, layer["act"], layer["weight"])
+        if found:
+            total += layer["macs"] / found[1] * 1e-6
+    return total
