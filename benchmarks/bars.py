@@ -46,7 +46,7 @@ class Bar:
         asked = f"at {'most' if self.most else 'least'} {self.number(self.need)}"
         if self.summit:
             asked += f"; summit {self.number(self.summit)}"
-        found = self.number(self.figure) if self.figure is not None else f"not measured: {self.reason}"
+        found = self.number(self.figure) if self.figure is not None else f"not measured: {self.reason or 'nothing ran'}"
         return f"{'pass     ' if self.reached else 'SHORTFALL'}  {self.text}: {found} ({asked})"
 
 

@@ -27,7 +27,7 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-NETWORKS = ["alexnet", "resnet18", "resnet34", "resnet50", "vgg-variant", "googlenet", "xnor-resnet18", "dorefa-alexnet"]
+NETWORKS = ["alexnet", "resnet18", "resnet34", "resnet50", "vgg-variant", "googlenet", "xnor-resnet18", "dorefa-alexnet-w1a2"]
 
 
 def use_own_python():

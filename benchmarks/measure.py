@@ -164,7 +164,7 @@ def compile_all(bench, columns, graphs_of):
         job.exception()
 
 
-def stem(bench, form):
+def stem(bench):
     """The first layer of a ResNet as a graph of its own, float32 for all engines."""
     x = np.random.default_rng(3).standard_normal((1, 3, 224, 224), np.float32)
     return bench.model("stem", lambda path: onnx.save(graphs.stem(), path)), bench.input("x-stem", x)

@@ -1,13 +1,11 @@
-"""The benchmarks run, check what they time, and print what their readers need. No test looks
+"""The programs that measure run, check what they time, and print what their readers need. No test looks
 at a time: machines differ and are shared."""
 
 import json
-import subprocess
-import sys
 
 import pytest
 
-from programs import BIN, BUILD, ROOT, SANITIZED, run
+from programs import BIN, DIGITS, SANITIZED, run
 
 pytestmark = pytest.mark.skipif(SANITIZED, reason="sanitizers time nothing that matters")
 
@@ -35,19 +33,9 @@ def test_ceilings_refuse_unknown_options():
     assert "usage" in run("hwgq-ceilings", "--nonsense", status=1).stderr
 
 
-@pytest.mark.parametrize("target", ["host", "x86-64-v3"])
-def test_layers(target, tmp_path):
-    out = tmp_path / "layers.json"
-    done = subprocess.run(
-        [sys.executable, ROOT / "benchmarks" / "layers.py", f"--build={BUILD}", f"--target={target}",
-         "--channels", "512", "--seconds=0.02", f"--json={out}"],
-        capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr
-    report = json.loads(out.read_text())
-    assert [row["form"] for row in report["layers"]] == ["1w1a", "1w2a"]
-    assert report["popcount_ceiling"]["rate"] > 0
-    assert len(done.stdout.splitlines()) == 2 + len(report["layers"])
-    for row in report["layers"]:
-        assert (row["channels"], row["size"]) == (512, 7)
-        for engine in ("hwgq", "ort_f32", "ort_int8"):
-            assert row[engine]["one"]["median_ms"] > 0
+def test_contexts_cost_little_and_runs_allocate_nothing(tmp_path):
+    run("hwgq-compile", DIGITS / "model.onnx", "-o", tmp_path / "digits.so")
+    costs = json.loads(run("hwgq-contexts", tmp_path / "digits.so").stdout)
+    assert costs["allocations_before"] > 0, "allocations are counted"
+    assert costs["allocations"] == 0 and costs["runs"] > 0 and costs["create_ms"] > 0
+    assert "usage" in run("hwgq-contexts", status=1).stderr

@@ -1,0 +1,162 @@
+"""benchmarks/compare.py runs end to end, refuses wrong outputs, names what is missing, and judges
+made-up figures right. No test looks at a time: machines differ and are shared."""
+
+import json
+import os
+import subprocess
+import sys
+import xml.etree.ElementTree
+
+import numpy as np
+import pytest
+
+from programs import BIN, BUILD, ROOT, SANITIZED
+
+BENCHMARKS = ROOT / "benchmarks"
+sys.path.insert(0, str(BENCHMARKS))
+
+import bars  # noqa: E402
+import chart  # noqa: E402
+import engines  # noqa: E402
+import graphs  # noqa: E402
+import measure  # noqa: E402
+import shares  # noqa: E402
+
+pytestmark = pytest.mark.skipif(SANITIZED, reason="sanitizers time nothing that matters")
+
+
+def compare(*arguments, status=0, env=None):
+    done = subprocess.run(
+        [sys.executable, BENCHMARKS / "compare.py", f"--build={BUILD}", *map(str, arguments)],
+        capture_output=True, text=True, timeout=300, env={**os.environ, **(env or {})})
+    assert done.returncode == status, done.stderr
+    return done
+
+
+@pytest.fixture
+def without_openvino(tmp_path):
+    """An environment in which openvino cannot be imported."""
+    (tmp_path / "openvino.py").write_text('raise ModuleNotFoundError("no openvino", name="openvino")\n')
+    return {"PYTHONPATH": str(tmp_path)}
+
+
+def test_layers_and_a_network(tmp_path, without_openvino):
+    files = {kind: tmp_path / f"out.{kind}" for kind in ("json", "svg")}
+    done = compare(
+        "--layers", "512@7", "--networks", "lenet-mnist", "--threads", 1, "--batch", 1, "--rounds", 1,
+        "--seconds", 0.01, "--peers", "ORT f32", "ORT int8", "OV f32", "--target", "host", "x86-64-v3",
+        f"--models={tmp_path}", f"--json={files['json']}", f"--svg={files['svg']}", env=without_openvino)
+    report = json.loads(files["json"].read_text())
+    assert [row["form"] for row in report["layers"]] == ["1w1a", "1w2a"]
+    assert [row["name"] for row in report["networks"]] == ["lenet-mnist"]
+    for key, rows in (("layer_ms", report["layers"]), ("ms", report["networks"])):
+        for row in rows:
+            assert set(row["times"]) == {"hwgq", "hwgq x86-64-v3", "ORT f32", "OV f32", "ORT int8"}
+            assert "not installed" in row["times"]["OV f32"]["error"]
+            assert all(key in row["times"][label] for label in ("hwgq", "hwgq x86-64-v3", "ORT f32", "ORT int8"))
+    assert "OV f32: not installed (openvino)" in done.stdout
+    for row in report["layers"]:
+        assert row["hwgq"]["hwgq"]["best"]["ceiling"] >= row["hwgq"]["hwgq"]["own"]["ceiling"] > 0
+    assert xml.etree.ElementTree.parse(files["svg"]).getroot().tag.endswith("svg")
+
+
+def test_refuses_what_it_does_not_know():
+    assert "no layer is named so" in compare("--layers", "9x9", status=2).stderr
+    assert "no network is named" in compare("--networks", "resnet19", status=2).stderr
+    assert "no peer is named" in compare("--peers", "TVM", status=2).stderr
+    assert "--quick goes with --bars" in compare("--quick", status=2).stderr
+
+
+def test_a_wrong_output_is_not_timed(tmp_path):
+    """The float graph is right; held against another graph's output it is refused."""
+    bench = measure.Bench(BIN, tmp_path, tmp_path / "models", 1, 0.01)
+    layer = graphs.Layer(64, 6)
+    model, x = bench.chain("plain", layer, 1, 1)
+    peer = bench.engine(measure.Column("ORT f32"), 1)
+    timer, _ = peer.prepare(model, x)
+    assert timer(0.01)["runs"] > 0
+    expected = bench.reference.evaluate(model, x)
+    bench.reference.evaluate = lambda *_: expected + np.float32(1)
+    with pytest.raises(engines.Unavailable, match="wrong output"):
+        peer.prepare(model, x)
+    bench.close_peers()
+
+
+@pytest.mark.parametrize("form", ["1w1a", "1w2a", "plain"])
+def test_chains_use_every_level(form, tmp_path):
+    """Batch norms keep the sums where the quantiser cuts, at every depth of the chain."""
+    bench = measure.Bench(BIN, tmp_path, tmp_path / "models", 1, 0.01)
+    model, x = bench.chain(form, graphs.Layer(64, 6), measure.CHAIN, 1)
+    levels, counts = np.unique(bench.reference.evaluate(model, x).round(5), return_counts=True)
+    expected = {"1w1a": 2, "1w2a": 4}.get(form)
+    assert len(levels) == expected if expected else len(levels) > 100
+    assert counts.min() > 0.02 * counts.sum() if expected else counts.max() < 0.8 * counts.sum()
+
+
+def made_up_ceilings():
+    loop = lambda name, isa, best: {"name": name, "isa": isa, "present": True, "best": best}
+    return {"cpu": "made up", "ceilings": [
+        loop("f32 fma 256", "avx2", 50.0), loop("popcount pshufb 256", "avx2", 300.0),
+        loop("lookup pshufb 256", "avx2", 450.0), loop("dot8 maddubs 256 small", "avx2", 130.0),
+        loop("popcount vpopcntq 512", "avx512vpopcntdq", 1000.0), loop("lookup vpermb 512", "avx512vbmi", 900.0),
+        loop("dot8 amx tdpbusd", "amx-int8", 2000.0)]}
+
+
+def test_shares_count_planes():
+    measured = made_up_ceilings()
+    v3 = {"target": "x86-64-v3", "features": ["avx2"]}
+    everything = shares.features_of(measured, {"target": "host", "features": []})
+    assert shares.best(measured, shares.features_of(measured, v3), "u2", "b1") == ("lookup pshufb 256", 450)
+    assert shares.best(measured, everything, "u2", "b1") == ("dot8 amx tdpbusd", 2000)
+    assert shares.best(measured, everything, "u2,-1,1", "s2", "popcount") == ("popcount vpopcntq 512", 250)
+    assert shares.best(measured, everything, "u8", "b1", "dot8") == ("dot8 amx tdpbusd", 2000)
+    assert shares.best(measured, {"avx2"}, "u8", "b1", "dot8") is None
+    assert shares.best(measured, {"avx2"}, "f32", "b1") == ("f32 fma 256", 50)
+    layers = [{"act": "u2", "weight": "b1", "macs": 2e9}, {"act": "f32", "weight": "f32", "macs": 5e7}]
+    assert shares.least_ms(measured, {"target": "host", "features": [], "layers": layers}) == pytest.approx(2)
+
+
+@pytest.fixture
+def judged(monkeypatch):
+    """run_bars on made-up times: hwgq takes `ours` milliseconds where float32 peers take 2."""
+
+    def judge(ours):
+        report = {"target": "host", "features": [], "file_bytes": 10, "workspace_bytes": 20,
+                  "layers": [{"kernel": "popcount", "storage": "planes", "act": "u2", "weight": "b1", "macs": 1e9}]}
+        theirs = {"ORT f32": 2.0, "OV f32": 3.0, "ORT int8": 1.0, "OV int8": 0.5, "OV bin": 0.1}
+
+        def outcome(column, key):
+            if column.engine == "hwgq" and column.kernel == "dot8":
+                return {"error": "no kernel is named dot8"}
+            return {key: ours if column.engine == "hwgq" else theirs[column.engine], "one_ms": 3.0}
+
+        def layers(bench, layer, form, threads, batch, columns):
+            return {c: outcome(c, "layer_ms") for c in columns}, {c: report for c in columns}
+
+        def networks(bench, graph_of, threads, columns, seconds):
+            return {c: outcome(c, "ms") for c in columns}, {c: report for c in columns}
+
+        monkeypatch.setattr(bars, "measure_layer", layers)
+        monkeypatch.setattr(bars, "measure_graph", networks)
+        monkeypatch.setattr(bars, "cost_model", lambda *_: {"ratio": 1.0})
+        for part in ("judge_threads", "judge_sizes"):
+            monkeypatch.setattr(bars.Judge, part, lambda self: None)
+        bench = type("Bench", (), {"seconds": 1, "rounds": 1, "close_peers": lambda self: None,
+                                   "network": lambda self, *_: ("model", "x")})()
+        return bars.run_bars(bench, True, made_up_ceilings())
+
+    return judge
+
+
+def test_bars_that_are_reached_and_that_are_not(judged, capsys):
+    fast, failed_fast = judged(0.05)
+    slow, failed_slow = judged(1.9)
+    out = capsys.readouterr().out
+    text = "1w2a with AMX against the best float32 peer"
+    assert [next(b for b in r["bars"] if b["text"].startswith(text))["reached"] for r in (fast, slow)] == [True, False]
+    assert "x86-64-v3" in out and "icelake-server" in out and "left out by --quick" in out
+    assert 0 < failed_fast < failed_slow == sum(not b["reached"] for b in slow["bars"])
+    missing = next(b for b in fast["bars"] if b["text"].startswith("dot8 kernel (host)"))
+    assert missing["figure"] is None and not missing["reached"] and "no kernel is named dot8" in missing["reason"]
+    assert "not measured: no kernel is named dot8" in out
+    xml.etree.ElementTree.fromstring(chart.write_chart({**made_up_ceilings(), "date": "today", **fast}))
