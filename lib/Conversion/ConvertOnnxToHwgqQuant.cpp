@@ -5,6 +5,7 @@
 //
 //===----------------------------------------------------------------------===//
 #include "OnnxLowering.h"
+#include "llvm/Support/Format.h"
 
 using namespace mlir;
 using namespace hwgq;
@@ -83,6 +84,26 @@ Value parameter(Node &n, unsigned i, Value x) {
   return n.broadcastLike(from == to ? v : n.cast(v, from, to), x);
 }
 
+/// A zero point that no code type of up to 8 bits has.
+void remarkOnZeroPoint(Node &n, int64_t bits, Range range) {
+  auto zeros = n.floats(2);
+  if (!zeros || bits > 8)
+    return;
+  for (double zero : *zeros) {
+    bool whole = zero == std::floor(zero);
+    if (whole && std::max(zero - range.low, range.high - zero) <= 255)
+      continue;
+    std::string text;
+    llvm::raw_string_ostream(text) << llvm::format(
+        "Quant: with the zero point %g its levels scale * (q - zero) are no "
+        "scale * n with whole n from -255 to 255, so layers behind it may stay "
+        "on floats; a whole zero point near the range of q is supported",
+        zero);
+    emitRemark(n.loc) << text;
+    return;
+  }
+}
+
 /// Quant: y = x / scale + zero; clamp and round, or the sign for signed 1-bit
 /// codes; (q - zero) * scale.
 LogicalResult lowerQuant(Node &n) {
@@ -100,6 +121,7 @@ LogicalResult lowerQuant(Node &n) {
     q = n.select(positive, n.splat(y, 1), n.splat(y, -1));
   } else {
     Range range = codeRange(*bits, isSigned, n.attr("narrow", 0));
+    remarkOnZeroPoint(n, *bits, range);
     q = roundAs(n, clamp(n, y, range.low, range.high),
                 n.attrS("rounding_mode", "ROUND"));
   }

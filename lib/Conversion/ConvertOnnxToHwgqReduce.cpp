@@ -179,25 +179,33 @@ AffineMap identity(TensorBuilder &b, int64_t rank) {
   return b.b.getMultiDimIdentityMap(rank);
 }
 
+/// Loops over the elements of a tensor, each against all along one axis.
+struct AgainstAxis {
+  AgainstAxis(MLIRContext *context, int64_t rank, int64_t axis)
+      : iterators(rank, utils::IteratorType::parallel) {
+    SmallVector<AffineExpr> here, there;
+    for (int64_t d = 0; d < rank; ++d) {
+      here.push_back(getAffineDimExpr(d, context));
+      there.push_back(getAffineDimExpr(d == axis ? rank : d, context));
+    }
+    own = AffineMap::get(rank + 1, 0, here, context);
+    other = AffineMap::get(rank + 1, 0, there, context);
+    iterators.push_back(utils::IteratorType::reduction);
+  }
+
+  AffineMap own, other; ///< The element, and the one that it is held against.
+  SmallVector<utils::IteratorType> iterators;
+};
+
 /// The position of each element along `axis` in the order of `before`, i64.
 Value positions(TensorBuilder &b, Value x, int64_t axis, Type onnx, bool largest) {
   int64_t rank = typeOf(x).getRank();
-  MLIRContext *context = b.b.getContext();
-  SmallVector<AffineExpr> own, other;
-  for (int64_t d = 0; d < rank; ++d) {
-    own.push_back(getAffineDimExpr(d, context));
-    other.push_back(getAffineDimExpr(d == axis ? rank : d, context));
-  }
-  AffineMap maps[] = {AffineMap::get(rank + 1, 0, own, context),
-                      AffineMap::get(rank + 1, 0, other, context),
-                      AffineMap::get(rank + 1, 0, own, context)};
-  SmallVector<utils::IteratorType> iterators(rank,
-                                             utils::IteratorType::parallel);
-  iterators.push_back(utils::IteratorType::reduction);
+  AgainstAxis loops(b.b.getContext(), rank, axis);
+  AffineMap maps[] = {loops.own, loops.other, loops.own};
   Value init = b.filled(b.sizes(x), b.b.getI64IntegerAttr(0));
   return linalg::GenericOp::create(
              b.b, b.loc, TypeRange(init.getType()), ValueRange{x, x},
-             ValueRange(init), maps, iterators,
+             ValueRange(init), maps, loops.iterators,
              [&](OpBuilder &at, Location loc, ValueRange args) {
                Value i = linalg::IndexOp::create(at, loc, axis);
                Value j = linalg::IndexOp::create(at, loc, rank);
@@ -216,25 +224,15 @@ Value positions(TensorBuilder &b, Value x, int64_t axis, Type onnx, bool largest
 Value pick(TensorBuilder &b, Value x, Value position, int64_t axis, int64_t k,
            bool index) {
   int64_t rank = typeOf(x).getRank();
-  MLIRContext *context = b.b.getContext();
-  SmallVector<AffineExpr> from, to;
-  for (int64_t d = 0; d < rank; ++d) {
-    to.push_back(getAffineDimExpr(d, context));
-    from.push_back(getAffineDimExpr(d == axis ? rank : d, context));
-  }
-  AffineMap maps[] = {AffineMap::get(rank + 1, 0, from, context),
-                      AffineMap::get(rank + 1, 0, from, context),
-                      AffineMap::get(rank + 1, 0, to, context)};
-  SmallVector<utils::IteratorType> iterators(rank,
-                                             utils::IteratorType::parallel);
-  iterators.push_back(utils::IteratorType::reduction);
+  AgainstAxis loops(b.b.getContext(), rank, axis);
+  AffineMap maps[] = {loops.other, loops.other, loops.own};
   SmallVector<OpFoldResult> sizes = b.sizes(x);
   sizes[axis] = b.b.getIndexAttr(k);
   Type element = index ? b.b.getI64Type() : typeOf(x).getElementType();
   Value init = b.filled(sizes, cast<TypedAttr>(b.b.getZeroAttr(element)));
   return linalg::GenericOp::create(
              b.b, b.loc, TypeRange(init.getType()), ValueRange{x, position},
-             ValueRange(init), maps, iterators,
+             ValueRange(init), maps, loops.iterators,
              [&](OpBuilder &at, Location loc, ValueRange args) {
                Value p = linalg::IndexOp::create(at, loc, axis);
                p = arith::IndexCastOp::create(at, loc, at.getI64Type(), p);

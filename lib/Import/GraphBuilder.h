@@ -11,6 +11,9 @@
 
 namespace hwgq {
 
+/// Whether a domain is ONNX's own, under any of its names.
+bool isDefaultDomain(llvm::StringRef domain);
+
 /// Names and settings that hold inside the graph or one inlined function.
 struct Scope {
   llvm::StringMap<mlir::Value> values;

@@ -215,26 +215,7 @@ static FailureOr<Tensor> pad(Operation *op, Operands in) {
 }
 
 static FailureOr<Tensor> concat(Operation *op, Operands in) {
-  int64_t dim = cast<bitpack::ConcatOp>(op).getDim();
-  SmallVector<int64_t> shape(in[0].getShape());
-  shape[dim] = 0;
-  for (const Tensor &input : in) {
-    for (int64_t d = 0; d < input.getRank(); ++d)
-      if (d != dim && input.getDimSize(d) != shape[d])
-        return op->emitError("operands have different sizes along dimension ")
-               << d;
-    shape[dim] += input.getDimSize(dim);
-  }
-  FailureOr<Tensor> result = makeTensor(op, shape, in[0].getElementType());
-  if (failed(result))
-    return failure();
-  SmallVector<int64_t> strides = getStrides(shape);
-  int64_t at = 0;
-  for (const Tensor &input : in) {
-    writeStrided(input, *result, strides, at * strides[dim]);
-    at += input.getDimSize(dim);
-  }
-  return result;
+  return concatTensors(op, in, cast<bitpack::ConcatOp>(op).getDim());
 }
 
 void hwgq::reference::registerBitpackOps(Registry &r) {

@@ -36,6 +36,9 @@ mlir::FailureOr<Tensor> poolAverage(mlir::Operation *op, const Tensor &x,
                                     const Window &window,
                                     llvm::ArrayRef<int64_t> outputSize,
                                     bool countIncludePad, float scale);
+/// Tensors side by side along `dim`.
+mlir::FailureOr<Tensor> concatTensors(mlir::Operation *op, Operands in,
+                                      int64_t dim);
 /// `value` is a number n for codes.
 mlir::FailureOr<Tensor> padTensor(mlir::Operation *op, const Tensor &x,
                                   llvm::ArrayRef<int64_t> low,

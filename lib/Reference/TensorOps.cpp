@@ -1,6 +1,6 @@
 //===- TensorOps.cpp - upstream tensor ops --------------------------------===//
 #include "Chunks.h"
-#include "Handlers.h"
+#include "HwgqOps.h"
 #include "hwgq/Dialect/Bitpack.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
 
@@ -179,8 +179,8 @@ static LogicalResult evaluateInsertSlice(Operation *op, Operands in,
   return success();
 }
 
-static LogicalResult evaluateConcat(Operation *op, Operands in, Results &out) {
-  int64_t dim = cast<tensor::ConcatOp>(op).getDim();
+FailureOr<Tensor> hwgq::reference::concatTensors(Operation *op, Operands in,
+                                                 int64_t dim) {
   SmallVector<int64_t> shape(in[0].getShape());
   shape[dim] = 0;
   for (const Tensor &input : in) {
@@ -199,6 +199,14 @@ static LogicalResult evaluateConcat(Operation *op, Operands in, Results &out) {
     writeStrided(input, *result, strides, at * strides[dim]);
     at += input.getDimSize(dim);
   }
+  return result;
+}
+
+static LogicalResult evaluateConcat(Operation *op, Operands in, Results &out) {
+  FailureOr<Tensor> result =
+      concatTensors(op, in, cast<tensor::ConcatOp>(op).getDim());
+  if (failed(result))
+    return failure();
   out.push_back(std::move(*result));
   return success();
 }

@@ -21,6 +21,32 @@ static SmallVector<double> toDoubles(ArrayRef<float> values) {
   return SmallVector<double>(values.begin(), values.end());
 }
 
+/// What to do where a layer stays on floats for `reason`.
+static StringRef adviceFor(StringRef reason) {
+  if (reason.starts_with("the input is float"))
+    return "a quantiser in front of it (Quant, BipolarQuant, QuantizeLinear, "
+           "...) makes codes of it";
+  if (reason.starts_with("the input is not a step function"))
+    return "a quantiser's chain must take at most 256 values and depend on one "
+           "tensor";
+  if (reason.starts_with("the input has a scale per channel"))
+    return "the sum runs over the channels: one scale for all is needed";
+  if (reason.starts_with("the input has"))
+    return "up to 16 uneven levels, or 256 even ones, are on codes";
+  if (reason.starts_with("the weights are too few"))
+    return "weights of up to 4 bits, or more of them, show their grid";
+  if (reason.starts_with("the weights are not on a grid"))
+    return "a quantiser on them (BipolarQuant, Quant, DequantizeLinear, ...) "
+           "with a scale per tensor or output channel puts them on one";
+  return "finite constants on a grid scale * n are needed";
+}
+
+/// Says on the op, and in a remark, why it computes on floats.
+static void keepFloat(Operation *op, StringRef reason) {
+  op->setAttr("hwgq.reason", StringAttr::get(op->getContext(), reason));
+  op->emitRemark("computed on floats: ") << reason << "; " << adviceFor(reason);
+}
+
 namespace {
 /// The float32 values behind a constant, whatever its shape.
 struct ConstantFloats {
@@ -77,7 +103,8 @@ Operand ContractionRewriter::readWeight(OpBuilder &builder, Value value,
           classifyWeights(context, weights.values, rows, reason)) {
     if (grid->snap > 0x1p-22)
       emitRemark(loc, "weights moved to a grid, by up to ")
-          << llvm::formatv("{0:e1}", grid->snap).str() << " of the largest";
+          << llvm::formatv("{0:e1}", grid->snap).str()
+          << " of the largest: they are scale * n for whole n up to rounding";
     operand.planes.push_back(
         {makeCodes(builder, loc, type, grid->type, grid->numbers),
          toDoubles(grid->scales)});
@@ -396,8 +423,7 @@ Value ContractionRewriter::mixedProduct(OpBuilder &builder, const Shape &shape,
   Value input = codedInput ? coded.codes : x.real;
   Value weight = codedInput ? w.real : coded.codes;
   Value product = contract(builder, shape, input, weight);
-  product.getDefiningOp()->setAttr(
-      "hwgq.reason", builder.getStringAttr(codedInput ? w.reason : x.reason));
+  keepFloat(product.getDefiningOp(), codedInput ? w.reason : x.reason);
   Value value = flatten(builder, shape, product);
   SmallVector<float> scales(scale.begin(), scale.end());
   if (scales.size() == 1 && scales[0] == 1)
@@ -411,7 +437,8 @@ Value ContractionRewriter::mixedProduct(OpBuilder &builder, const Shape &shape,
 //===----------------------------------------------------------------------===//
 
 /// Terms of the longest sum, and whether it surely fits in int32.
-static bool fitsInt32(const Operand &x, const Operand &w) {
+static LogicalResult checkInt32(Operation *op, const Operand &x,
+                                const Operand &w) {
   for (const Plane &px : x.planes)
     for (const Plane &pw : w.planes) {
       RankedTensorType type = typeOf(pw.codes);
@@ -419,13 +446,17 @@ static bool fitsInt32(const Operand &x, const Operand &w) {
           type.getNumElements() / std::max<int64_t>(1, type.getDimSize(0));
       auto cx = cast<CodeType>(getElementTypeOrSelf(px.codes));
       auto cw = cast<CodeType>(type.getElementType());
-      if (accumulatorBound(cx, cw, terms) > std::numeric_limits<int32_t>::max())
-        return false;
+      constexpr int64_t kMax = std::numeric_limits<int32_t>::max();
+      if (accumulatorBound(cx, cw, terms) > kMax)
+        return op->emitError("the sum of ")
+               << terms << " products of " << cx << " and " << cw
+               << " may leave int32; up to " << kMax / accumulatorBound(cx, cw, 1)
+               << " fit: use fewer bits, or split the layer along its input";
     }
-  return true;
+  return success();
 }
 
-bool ContractionRewriter::rewrite(Operation *op) {
+FailureOr<bool> ContractionRewriter::rewrite(Operation *op) {
   OpBuilder builder(op);
   Value input = op->getOperand(0), weight = op->getOperand(1);
   if (isCoded(input) || isCoded(weight))
@@ -445,14 +476,12 @@ bool ContractionRewriter::rewrite(Operation *op) {
   Value value;
   bool coded = false;
   if (!x.planes.empty() && !w.planes.empty()) {
-    if (fitsInt32(x, w)) {
-      value = x.affine && w.affine ? affineProduct(builder, shape, x, w)
-                                   : sumOfPlanes(builder, shape, x, w);
-      coded = bool(value);
-      reason = "the input has a scale per channel";
-    } else {
-      reason = "the sum of products may leave int32";
-    }
+    if (failed(checkInt32(op, x, w)))
+      return failure();
+    value = x.affine && w.affine ? affineProduct(builder, shape, x, w)
+                                 : sumOfPlanes(builder, shape, x, w);
+    coded = bool(value);
+    reason = "the input has a scale per channel";
   } else if ((x.affine && w.planes.empty()) || (w.affine && x.planes.empty())) {
     value = mixedProduct(builder, shape, x, w);
     if (!value)
@@ -462,6 +491,6 @@ bool ContractionRewriter::rewrite(Operation *op) {
     op->getResult(0).replaceAllUsesWith(value);
     return coded;
   }
-  op->setAttr("hwgq.reason", builder.getStringAttr(reason));
+  keepFloat(op, reason);
   return false;
 }

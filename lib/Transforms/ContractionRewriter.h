@@ -19,8 +19,9 @@ struct Operand {
 class ContractionRewriter {
 public:
   /// Puts one contraction on codes as far as its operands allow, or writes
-  /// `hwgq.reason` on it. True when both operands are codes now.
-  bool rewrite(mlir::Operation *op);
+  /// `hwgq.reason` on it, with a remark. True when both operands are codes now.
+  /// Fails with an error where the sum of codes may leave int32.
+  mlir::FailureOr<bool> rewrite(mlir::Operation *op);
 
 private:
   /// The geometry that stays the same whatever the operands are.

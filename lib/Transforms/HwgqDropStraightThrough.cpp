@@ -97,7 +97,8 @@ struct HwgqDropStraightThrough
       Value a = withoutResidue(op);
       if (!a)
         return;
-      op->emitRemark("straight-through residue dropped: (a - b) + b is a");
+      op->emitRemark("straight-through residue dropped: (a - b) + b is a; "
+                     "--straight-through=keep keeps its rounding");
       ++numDropped;
       op->getResult(0).replaceAllUsesWith(a);
     });

@@ -1,4 +1,5 @@
 //===- HwgqEvaluateConstants.cpp - constant subgraphs to constants --------===//
+#include "ConstantRemarks.h"
 #include "hwgq/Dialect/Bitpack.h"
 #include "hwgq/Passes.h"
 #include "hwgq/Reference/Interpreter.h"
@@ -183,6 +184,7 @@ LogicalResult Folder::fold(Operation &op) {
   FailureOr<SmallVector<Tensor>> results = reference::evaluateOp(&op, inputs);
   if (failed(results))
     return failure();
+  remarkOnConstants(&op, inputs, *results);
   for (auto [value, tensor] : llvm::zip(op.getResults(), *results)) {
     bool kept = llvm::any_of(value.getUsers(), [&](Operation *user) {
       return !foldable.contains(block.findAncestorOpInBlock(*user));

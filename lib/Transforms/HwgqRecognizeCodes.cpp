@@ -27,8 +27,12 @@ struct HwgqRecognizeCodesPass
         op->getResult(0).replaceAllUsesWith(value);
         continue;
       }
-      if (isa<Conv2DOp, MatMulOp>(op))
-        rewriter.rewrite(op) ? ++numCoded : ++numFloat;
+      if (!isa<Conv2DOp, MatMulOp>(op))
+        continue;
+      FailureOr<bool> coded = rewriter.rewrite(op);
+      if (failed(coded))
+        return signalPassFailure();
+      *coded ? ++numCoded : ++numFloat;
     }
     eraseDeadOps(getOperation());
   }

@@ -66,7 +66,9 @@ private:
     if (!quantizer.grid) {
       emitRemark(value.getLoc(), "the ")
           << quantizer.levels.size()
-          << " levels of the quantiser are not affine";
+          << " levels of the quantiser are not affine: no scale * n with "
+             "whole n up to 255 gives them, so a layer behind it takes a plane "
+             "of bits for each step; evenly spaced levels take one code";
       return false;
     }
     OpBuilder builder(value.getContext());
@@ -80,12 +82,24 @@ private:
     if (quantizer.grid->snap > 0)
       emitRemark(value.getLoc(), "levels moved to a grid, by up to ")
           << llvm::formatv("{0:e1}", quantizer.grid->snap).str()
-          << " of the largest";
+          << " of the largest: they are scale * n for whole n up to rounding";
+    remarkOnPoint(value.getLoc(), quantizer);
     value.replaceUsesWithIf(real, [&](OpOperand &use) {
       return use.getOwner() != (*codes).getDefiningOp() &&
              !isInterior(value, use.getOwner());
     });
     return true;
+  }
+
+  /// A level that is taken at one point is mostly ONNX's Sign, by mistake.
+  static void remarkOnPoint(Location loc, const Quantizer &quantizer) {
+    ArrayRef<Plateau> plateaus = quantizer.plateaus;
+    // -0 and +0 are two arguments.
+    if (plateaus.size() == 3 && quantizer.levels.size() == 3 &&
+        plateaus[2].start - plateaus[1].start <= 2)
+      emitRemark(loc, "the middle of three levels is taken at one point, as by "
+                      "ONNX's Sign: codes take 2 bits instead of 1; "
+                      "BipolarQuant, or Where on x >= 0, makes +1 of 0");
   }
 
   func::FuncOp function;

@@ -32,6 +32,47 @@ static bool isSource(Value value) {
                          tensor::ExpandShapeOp>(value.getDefiningOp());
 }
 
+/// Whether an element-wise chain reads a tensor that has one element for all
+/// channels of a pixel, and is no constant.
+static bool hasScalePerPixel(Value value, ConstantReader &constants) {
+  SmallVector<Value> values = {value};
+  SetVector<Value> seen;
+  while (!values.empty()) {
+    Value at = values.pop_back_val();
+    if (!seen.insert(at))
+      continue;
+    Operation *op = at.getDefiningOp();
+    if (auto broadcast = dyn_cast_or_null<linalg::BroadcastOp>(op)) {
+      int64_t last = typeOf(at).getRank() - 1;
+      if (broadcast.getInput().getType().getRank() > 0 &&
+          llvm::is_contained(broadcast.getDimensions(), last) &&
+          !constants.get(broadcast.getInput()))
+        return true;
+    } else if (op && isElementwise(op)) {
+      llvm::append_range(values, op->getOperands());
+    }
+  }
+  return false;
+}
+
+/// Why the way up from a quantiser ends at `value`, and what would help.
+std::string ThresholdFolder::whyNoAccumulator(Value value) {
+  Operation *op = value.getDefiningOp();
+  if (!op)
+    return "its input is an input of the network, which no accumulator made";
+  if (hasScalePerPixel(value, constants))
+    return "its input is scaled per pixel (XNOR-Net's K), and thresholds are "
+           "per channel; a network without K folds";
+  if (isElementwise(op))
+    return "its input depends on several tensors, as behind a residual sum; "
+           "thresholds compare one accumulator with constants";
+  if (isa<Conv2DOp, MatMulOp>(op))
+    return "the layer in front of it computes on floats";
+  return ("its input comes from '" + op->getName().getStringRef() +
+          "', which is no contraction of codes")
+      .str();
+}
+
 FailureOr<ThresholdFolder::Result>
 ThresholdFolder::emit(Value value, SmallVectorImpl<Stage> &stages) {
   constexpr size_t kMaxStages = 256;
@@ -53,11 +94,7 @@ ThresholdFolder::emit(Value value, SmallVectorImpl<Stage> &stages) {
     stages.pop_back();
     return result;
   }
-  if (!op)
-    return fail("the value is an argument");
-  if (isElementwise(op))
-    return fail("the value depends on several tensors");
-  return fail("the value comes from '" + op->getName().getStringRef() + "'");
+  return fail(whyNoAccumulator(value));
 }
 
 //===----------------------------------------------------------------------===//

@@ -55,6 +55,7 @@ private:
   makeThreshold(mlir::Value source, const ElementFunction &function,
                 llvm::ArrayRef<NumberRange> ranges,
                 llvm::ArrayRef<std::pair<mlir::Operation *, unsigned>> pools);
+  std::string whyNoAccumulator(mlir::Value value);
   mlir::LogicalResult fail(const llvm::Twine &why) {
     reason = why.str();
     return mlir::failure();

@@ -10,6 +10,7 @@
 func.func @weights(%x: tensor<?x4xf32>) -> tensor<?x2xf32> {
   %w = "onnx.Constant"() {value = dense<[[0.7, -3.0], [0.0, 1.0], [-2.0, 4.0], [9.0, 0.1]]> : tensor<4x2xf32>} : () -> tensor<4x2xf32>
   %s = "onnx.Constant"() {value = dense<0.5> : tensor<f32>} : () -> tensor<f32>
+  // expected-remark@+1 {{Sign: 1 of its 8 constants are 0 and stay 0}}
   %a = "onnx.Sign"(%w) : (tensor<4x2xf32>) -> tensor<4x2xf32>
   %b = "onnx.Mul"(%a, %s) : (tensor<4x2xf32>, tensor<f32>) -> tensor<4x2xf32>
   %y = "onnx.MatMul"(%x, %b) : (tensor<?x4xf32>, tensor<4x2xf32>) -> tensor<?x2xf32>

@@ -126,7 +126,7 @@ func.func @identity(%q: tensor<?x2x!hwgq.code<u2>>) -> tensor<?x2x!hwgq.code<u2>
 
 // -----
 
-// REMARK: remark: not folded to thresholds: the value is an argument
+// REMARK: remark: not folded to thresholds: its input is an input of the network
 // CHECK-LABEL: @float
 // CHECK: hwgq.quantize
 func.func @float(%x: tensor<?x2xf32>) -> tensor<?x2x!hwgq.code<b1>> {
@@ -136,7 +136,7 @@ func.func @float(%x: tensor<?x2xf32>) -> tensor<?x2x!hwgq.code<b1>> {
 
 // -----
 
-// REMARK: remark: not folded to thresholds: the value depends on several tensors
+// REMARK: remark: not folded to thresholds: its input depends on several tensors, as behind a residual sum
 // CHECK-LABEL: @residual
 // CHECK: hwgq.quantize
 func.func @residual(%acc: tensor<?x2xi32>, %z: tensor<?x2xf32>) -> tensor<?x2x!hwgq.code<b1>> {
