@@ -425,9 +425,14 @@ LogicalResult lowerPow(Node &n) {
     Value values[] = {x, p};
     broadcastTogether(n, values);
     y = expandPow(n, values[0], values[1]);
-    // Powers of integers are whole; the error of the last bit must not show.
-    if (isa<IntegerType>(t) && isa<IntegerType>(n.type(1).getElementType()))
-      y = n.make<math::RoundEvenOp>(y);
+    // The error of the last bits of a whole power must not show.
+    if (isa<IntegerType>(t)) {
+      Value whole = n.make<math::RoundEvenOp>(y);
+      Value near = n.make<arith::MulFOp>(n.make<math::AbsFOp>(whole),
+                                         n.splat(whole, 0x1p-48));
+      Value error = n.make<math::AbsFOp>(n.make<arith::SubFOp>(y, whole));
+      y = n.select(n.cmpf(CmpFPredicate::OLE, error, near), whole, y);
+    }
   }
   return n.set(n.cast(y, compute, to));
 }

@@ -20,6 +20,7 @@ namespace {
 struct AxisPlan {
   int64_t axis = 0, in = 0, out = 0;
   double scale = 1, roiStart = 0, roiEnd = 1;
+  double width = 0; ///< scale * in, before it is made whole
   std::vector<SmallVector<int64_t>> indices;
   std::vector<SmallVector<float>> weights;
   /// tf_crop_and_resize: outputs that lie outside the input.
@@ -32,18 +33,18 @@ double coordinate(StringRef mode, const AxisPlan &p, int64_t o) {
   if (mode == "asymmetric")
     return x / p.scale;
   if (mode == "align_corners")
-    return p.out == 1 ? 0 : x * (in - 1) / (out - 1);
+    return p.width == 1 ? 0 : x * (in - 1) / (p.width - 1);
   if (mode == "tf_half_pixel_for_nn")
     return (x + 0.5) / p.scale;
   if (mode == "tf_crop_and_resize")
     return p.out > 1 ? p.roiStart * (in - 1) +
                            x * (p.roiEnd - p.roiStart) * (in - 1) / (out - 1)
                      : 0.5 * (p.roiStart + p.roiEnd) * (in - 1);
-  if (mode == "pytorch_half_pixel" && p.out == 1)
-    return 0;
+  if (mode == "pytorch_half_pixel" && p.width == 1)
+    return -0.5;
   double half = (x + 0.5) / p.scale - 0.5;
   if (mode == "half_pixel_symmetric")
-    return in / 2 * (1 - out / (p.scale * in)) + half;
+    return in / 2 * (1 - out / p.width) + half;
   return half;
 }
 
@@ -128,6 +129,7 @@ FailureOr<SmallVector<AxisPlan>> readPlan(Node &n) {
     if (p.in < 1 || p.out < 1)
       return n.error() << "of an empty tensor is not supported", failure();
     p.scale = n.has(2) ? (*scales)[i] : double(p.out) / double(p.in);
+    p.width = n.has(2) ? p.scale * double(p.in) : double(p.out);
     if (crop) {
       p.roiStart = (*roi)[i];
       p.roiEnd = (*roi)[axes.size() + i];

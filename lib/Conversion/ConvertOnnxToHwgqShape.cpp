@@ -210,6 +210,32 @@ static int64_t borderIndex(StringRef mode, int64_t at, int64_t size) {
   return at < size ? at : period - at;
 }
 
+/// Pads of a value that is known only when running, as borders side by side.
+static Value padWith(Node &n, Value v, ArrayRef<int64_t> low,
+                     ArrayRef<int64_t> high, Value value) {
+  SmallVector<int64_t> cutLow, cutHigh;
+  for (auto [l, h] : llvm::zip(low, high)) {
+    cutLow.push_back(std::min<int64_t>(l, 0));
+    cutHigh.push_back(std::min<int64_t>(h, 0));
+  }
+  v = n.pad(v, cutLow, cutHigh, 0);
+  value = n.reshape(value, {});
+  for (unsigned d = 0; d < low.size(); ++d) {
+    SmallVector<Value> parts = {v};
+    auto border = [&](int64_t size) {
+      SmallVector<OpFoldResult> sizes = n.sizes(v);
+      sizes[d] = n.b.getIndexAttr(size);
+      return n.broadcastTo(value, sizes);
+    };
+    if (low[d] > 0)
+      parts.insert(parts.begin(), border(low[d]));
+    if (high[d] > 0)
+      parts.push_back(border(high[d]));
+    v = n.concat(parts, d);
+  }
+  return v;
+}
+
 static LogicalResult lowerPad(Node &n) {
   auto pads = n.ints(1);
   RankedTensorType type = n.type(0);
@@ -234,8 +260,11 @@ static LogicalResult lowerPad(Node &n) {
   Value v = moved(n, 0);
   if (mode == "constant") {
     auto value = n.floats(2);
-    if (n.has(2) && (!value || value->size() != 1))
-      return n.error() << "needs a constant padding value", failure();
+    if (n.has(2) && n.type(2).getNumElements() != 1)
+      return n.error() << "needs one padding value", failure();
+    if (n.has(2) && !value)
+      return setMoved(
+          n, padWith(n, v, low, high, shadow ? n.real(2) : n.in(2)), shadow);
     return setMoved(n, n.pad(v, low, high, value ? value->front() : 0), shadow);
   }
   for (int64_t d = 0; d < rank; ++d) {

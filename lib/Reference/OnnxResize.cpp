@@ -19,7 +19,7 @@ struct Axis {
   double cubicA;
   bool excludeOutside;
   int64_t in, out;
-  double scale;
+  double scale, width; ///< width: scale * in, before it is made whole
   double roiStart = 0, roiEnd = 1;
 
   double source(int64_t x) const;
@@ -29,7 +29,6 @@ struct Axis {
 
 /// The coordinate in the input of output position x.
 double Axis::source(int64_t x) const {
-  double width = scale * double(in);
   if (coordinates == "align_corners")
     return width == 1 ? 0 : double(x) * double(in - 1) / (width - 1);
   if (coordinates == "asymmetric")
@@ -158,7 +157,8 @@ static LogicalResult evaluateResize(Operation *op, Operands in, Results &out) {
               intAttr(op, "exclude_outside", 0) != 0,
               size,
               int64_t(scaled),
-              bySize ? scaled / double(size) : scales[i]};
+              bySize ? scaled / double(size) : scales[i],
+              bySize ? scaled : scales[i] * double(size)};
     if (roi.size() == 2 * axes.size()) {
       axis.roiStart = roi[i];
       axis.roiEnd = roi[i + axes.size()];

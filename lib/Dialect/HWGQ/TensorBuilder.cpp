@@ -389,6 +389,8 @@ Value TensorBuilder::toChannelsFirst(Value v) {
 Value TensorBuilder::slice(Value v, unsigned dim, int64_t offset, int64_t size,
                      int64_t stride) {
   RankedTensorType type = typeOf(v);
+  if (size == 0)
+    offset = 0; // which may lie at the end
   if (offset == 0 && stride == 1 && size == type.getDimSize(dim))
     return v;
   SmallVector<OpFoldResult> lengths = sizes(v);

@@ -262,7 +262,16 @@ static LogicalResult inferConstantOfShape(Node &node) {
           ? mlir::DenseElementsAttr::get(result,
                                          llvm::ArrayRef<mlir::Attribute>{})
           : mlir::DenseElementsAttr::get(result, element);
-  return node.replace(node.constant(splat));
+  Value made = node.constant(splat);
+  // A list of sizes, perhaps.
+  if (result.getRank() == 1 && result.getNumElements() <= 64)
+    if (auto integers = getConstantInts(made)) {
+      Contents contents;
+      for (int64_t integer : *integers)
+        contents.push_back({false, Dim(integer), 0});
+      node.state.info(made).contents = contents;
+    }
+  return node.replace(made);
 }
 
 static LogicalResult inferRange(Node &node) {
