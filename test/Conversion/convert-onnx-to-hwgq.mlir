@@ -90,3 +90,32 @@ func.func @integers(%x: tensor<2x3xui8>) -> tensor<2x2xi32> {
   %y = "onnx.MatMulInteger"(%x, %w, %xz, %wz) : (tensor<2x3xui8>, tensor<3x2xi8>, tensor<ui8>, tensor<i8>) -> tensor<2x2xi32>
   return %y : tensor<2x2xi32>
 }
+
+// A padding value that is known only when running: borders side by side.
+// CHECK-LABEL: @pad_at_run_time
+// CHECK: tensor.concat dim(1) {{.*}} : (tensor<2x1xf32>, tensor<2x3xf32>, tensor<2x2xf32>) -> tensor<2x6xf32>
+func.func @pad_at_run_time(%x: tensor<2x3xf32>, %v: tensor<f32>) -> tensor<2x6xf32> {
+  %pads = "onnx.Constant"() {value = dense<[0, 1, 0, 2]> : tensor<4xi64>} : () -> tensor<4xi64>
+  %y = "onnx.Pad"(%x, %pads, %v) : (tensor<2x3xf32>, tensor<4xi64>, tensor<f32>) -> tensor<2x6xf32>
+  return %y : tensor<2x6xf32>
+}
+
+// The empty part of a split begins where the input ends.
+// CHECK-LABEL: @split_off_nothing
+// CHECK: tensor.extract_slice %{{.*}}[0, 0] [2, 0] [1, 1]
+func.func @split_off_nothing(%x: tensor<2x3xf32>) -> (tensor<2x3xf32>, tensor<2x0xf32>) {
+  %sizes = "onnx.Constant"() {value = dense<[3, 0]> : tensor<2xi64>} : () -> tensor<2xi64>
+  %y:2 = "onnx.Split"(%x, %sizes) {axis = 1 : i64} : (tensor<2x3xf32>, tensor<2xi64>) -> (tensor<2x3xf32>, tensor<2x0xf32>)
+  return %y#0, %y#1 : tensor<2x3xf32>, tensor<2x0xf32>
+}
+
+// Resize by corners: positions follow the scale, though the size is made whole.
+// 4 * 0.6 = 2.4, so that element 1 comes from 1 * (4 - 1) / (2.4 - 1) = 2.142857.
+// CHECK-LABEL: @resize_by_corners
+// CHECK: dense<{{.*}}[1.000000e+00, 0.857142
+func.func @resize_by_corners(%x: tensor<1x4xf32>) -> tensor<1x2xf32> {
+  %none = "onnx.NoValue"() : () -> none
+  %scales = "onnx.Constant"() {value = dense<[6.000000e-01]> : tensor<1xf32>} : () -> tensor<1xf32>
+  %y = "onnx.Resize"(%x, %none, %scales, %none) {axes = array<i64: 1>, coordinate_transformation_mode = "align_corners", mode = "linear"} : (tensor<1x4xf32>, none, tensor<1xf32>, none) -> tensor<1x2xf32>
+  return %y : tensor<1x2xf32>
+}

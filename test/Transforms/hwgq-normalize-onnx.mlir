@@ -149,3 +149,18 @@ func.func @reduce(%x: tensor<4x5xf32>) -> none {
   %y = "onnx.ReduceMean"(%x) {keepdims = 0 : i64} : (tensor<4x5xf32>) -> none
   return %y : none
 }
+
+// -----
+
+// A shape that ConstantOfShape makes is known.
+// CHECK-LABEL: @shape_of_ones
+// CHECK: "onnx.Reshape"
+// CHECK-SAME: -> tensor<1x6xf32>
+func.func @shape_of_ones(%x: tensor<2x3xf32>) -> tensor<*xf32> {
+  %one = "onnx.Constant"() {value = dense<1> : tensor<1xi64>} : () -> tensor<1xi64>
+  %six = "onnx.Constant"() {value = dense<6> : tensor<1xi64>} : () -> tensor<1xi64>
+  %ones = "onnx.ConstantOfShape"(%one) {value = dense<1> : tensor<1xi64>} : (tensor<1xi64>) -> tensor<*xi64>
+  %shape = "onnx.Concat"(%ones, %six) {axis = 0 : i64} : (tensor<*xi64>, tensor<1xi64>) -> tensor<*xi64>
+  %y = "onnx.Reshape"(%x, %shape) : (tensor<2x3xf32>, tensor<*xi64>) -> tensor<*xf32>
+  return %y : tensor<*xf32>
+}
