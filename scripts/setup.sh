@@ -12,7 +12,7 @@ packages=(
   libprotobuf-dev protobuf-compiler cmake ninja-build ccache
   python3 python3-dev python3-venv
   # tests
-  libgtest-dev libgmock-dev libbenchmark-dev
+  libgtest-dev libgmock-dev libbenchmark-dev libonnx-testdata
   qemu-user libc6-dev-arm64-cross libgcc-12-dev-arm64-cross
 )
 

@@ -17,6 +17,28 @@ LLD_HAS_DRIVER(elf)
 using namespace llvm;
 using namespace hwgq;
 
+namespace {
+/// Catches crashes for as long as one of these lives. The signal handlers are
+/// the process's own, so they are given back.
+class CatchCrashes {
+public:
+  CatchCrashes() { change(+1); }
+  ~CatchCrashes() { change(-1); }
+
+private:
+  static void change(int by) {
+    static std::mutex mutex;
+    static int alive = 0;
+    std::lock_guard<std::mutex> lock(mutex);
+    if (alive == 0)
+      CrashRecoveryContext::Enable();
+    alive += by;
+    if (alive == 0)
+      CrashRecoveryContext::Disable();
+  }
+};
+} // namespace
+
 Expected<std::string> hwgq::generateCode(Module &module,
                                          const TargetSpec &target,
                                          CodeGenFileType type) {
@@ -33,6 +55,7 @@ Expected<std::string> hwgq::generateCode(Module &module,
       passes.run(module);
   };
   // LLVM ends the process on code that it cannot select.
+  CatchCrashes enabled;
   CrashRecoveryContext recovery;
   if (!recovery.RunSafelyOnThread(generate, /*RequestedStackSize=*/8 << 20))
     return createStringError("LLVM failed to generate code for target '" +
