@@ -11,6 +11,7 @@
 #include "mlir/Dialect/Affine/IR/AffineOps.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Func/Transforms/FuncConversions.h"
+#include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/Dialect/Math/IR/Math.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
@@ -71,7 +72,8 @@ struct ConvertBitpackToLoops
     populateReturnOpTypeConversionPattern(patterns, converter);
 
     ConversionTarget target(*context);
-    target.addLegalDialect<affine::AffineDialect, memref::MemRefDialect,
+    target.addLegalDialect<affine::AffineDialect, LLVM::LLVMDialect,
+                           memref::MemRefDialect,
                            scf::SCFDialect, vector::VectorDialect>();
     target.addIllegalDialect<HWGQDialect, bitpack::BitpackDialect,
                              linalg::LinalgDialect, tensor::TensorDialect>();

@@ -302,6 +302,9 @@ struct OutlineTasks : hwgq::impl::OutlineTasksBase<OutlineTasks> {
           tb.fieldAddress(tbld, loc, entry->getArgument(0), envType, i));
       map.map(value, tb.fromLLVM(tbld, loc, field, value.getType()));
     }
+    // Memory of a task's own is on the stack, once for all tasks of a chunk.
+    for (auto local : loop.getBody()->getOps<memref::AllocaOp>())
+      map.map(local->getResults(), tbld.clone(*local)->getResults());
     Type index = tbld.getIndexType();
     Value begin = arith::IndexCastOp::create(tbld, loc, index, entry->getArgument(1));
     Value end = arith::IndexCastOp::create(tbld, loc, index, entry->getArgument(2));
@@ -310,7 +313,8 @@ struct OutlineTasks : hwgq::impl::OutlineTasksBase<OutlineTasks> {
                        [&](OpBuilder &body, Location l, Value iv, ValueRange) {
                          map.map(loop.getInductionVar(0), iv);
                          for (Operation &op : loop.getBody()->without_terminator())
-                           body.clone(op, map);
+                           if (!isa<memref::AllocaOp>(op))
+                             body.clone(op, map);
                          scf::YieldOp::create(body, l);
                        });
     func::ReturnOp::create(tbld, loc);

@@ -98,14 +98,19 @@ struct Buffer {
   unsigned first = 0, last = 0;
 };
 
-/// All values that may point into the memory of `root`, and who uses them.
+/// All values that may point into the memory of `root`, addresses computed from
+/// its pointer included, and who uses them.
 void collectUsers(Value root, SmallPtrSetImpl<Operation *> &users) {
   SmallVector<Value> worklist = {root};
   while (!worklist.empty()) {
     Value value = worklist.pop_back_val();
     for (Operation *user : value.getUsers()) {
-      users.insert(user);
-      if (isa<ViewLikeOpInterface>(user))
+      if (!users.insert(user).second)
+        continue;
+      bool address = !isa<BaseMemRefType>(value.getType()) && isPure(user);
+      if (isa<ViewLikeOpInterface, memref::ExtractAlignedPointerAsIndexOp>(
+              user) ||
+          address)
         worklist.append(user->result_begin(), user->result_end());
     }
   }
@@ -249,7 +254,8 @@ struct PlanWorkspace : hwgq::impl::PlanWorkspaceBase<PlanWorkspace> {
       for (Operation *user : users) {
         unsigned at = position[entry.findAncestorOpInBlock(*user)];
         // A view takes no memory access of its own.
-        if (!isa<ViewLikeOpInterface>(user))
+        if (!isa<ViewLikeOpInterface, memref::ExtractAlignedPointerAsIndexOp>(
+                user))
           buffer.first = std::min(buffer.first, at);
         buffer.last = std::max(buffer.last, at);
       }

@@ -46,8 +46,13 @@ struct Tasking {
 
   /// `cost` estimates one output row (or pixel) of all channels in ns.
   Tasking(LoopBuilder &b, const ConvLoops &conv, int64_t blocks, double cost);
+  Tasking(LoopBuilder &b, const ConvLoops &conv, int64_t blocks, int64_t rows,
+          int64_t splits);
   /// Pixels of a task.
   int64_t pixels(const ConvLoops &conv) const;
+
+private:
+  void countTasks(LoopBuilder &b, const ConvLoops &conv);
 };
 
 /// All tasks of a kernel: clears what nobody else writes, then prologue(task)
@@ -71,6 +76,7 @@ using KernelEmitter = mlir::FailureOr<mlir::Value> (*)(LoopBuilder &,
 mlir::FailureOr<mlir::Value> emitGenericKernel(LoopBuilder &b, ConvLoops &conv);
 mlir::FailureOr<mlir::Value> emitPopcountKernel(LoopBuilder &b,
                                                 ConvLoops &conv);
+mlir::FailureOr<mlir::Value> emitAmxKernel(LoopBuilder &b, ConvLoops &conv);
 mlir::FailureOr<mlir::Value> emitF32Kernel(LoopBuilder &b, ConvLoops &conv);
 
 } // namespace hwgq

@@ -41,9 +41,22 @@ Tasking::Tasking(LoopBuilder &b, const ConvLoops &conv, int64_t blocks,
         std::min<int64_t>(kEnough / rowTasks,
                           int64_t(whole / kTask) / rowTasks / conv.groups),
         1, blocks);
+  countTasks(b, conv);
+}
+
+Tasking::Tasking(LoopBuilder &b, const ConvLoops &conv, int64_t blocks,
+                 int64_t rows, int64_t splits)
+    : rows(rows), splits(splits), blocks(blocks) {
+  countTasks(b, conv);
+}
+
+void Tasking::countTasks(LoopBuilder &b, const ConvLoops &conv) {
+  const Image &out = conv.output;
+  int64_t perImage = conv.op.isMatMul ? 1 : out.height;
   Value all = conv.op.isMatMul ? out.batch : b.mul(out.batch, out.height);
   count = b.mul(b.ceilDiv(all, rows), splits * conv.groups);
-  bound = b.mul(out.batch, rowTasks * splits * conv.groups);
+  bound =
+      b.mul(out.batch, llvm::divideCeil(perImage, rows) * splits * conv.groups);
 }
 
 int64_t Tasking::pixels(const ConvLoops &conv) const {
@@ -151,6 +164,7 @@ namespace {
 KernelEmitter emitterOf(StringRef kernel) {
   return llvm::StringSwitch<KernelEmitter>(kernel)
       .Case("popcount", emitPopcountKernel)
+      .Case("dot8-amx", emitAmxKernel)
       .Case("f32", emitF32Kernel)
       .Case("generic", emitGenericKernel)
       .Default(nullptr);

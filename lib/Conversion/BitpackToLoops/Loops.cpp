@@ -303,6 +303,10 @@ Value LoopBuilder::constant(MemRefType type, ElementsAttr values) {
   return createGlobalConstant(*this, getLoc(), type, values);
 }
 
+Value LoopBuilder::local(MemRefType type) {
+  return memref::AllocaOp::create(*this, type, getI64IntegerAttr(64));
+}
+
 Value LoopBuilder::prepared(MemRefType type, Body fill) {
   Operation *parent = getInsertionBlock()->getParentOp();
   ModuleOp module = parent->getParentOfType<ModuleOp>();

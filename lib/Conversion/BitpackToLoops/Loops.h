@@ -115,6 +115,9 @@ public:
   /// apart from the network, on one thread, and may use constants, prepared
   /// memory made before, and nothing else from outside.
   mlir::Value prepared(mlir::MemRefType type, Body fill);
+  /// Memory of a task's own with any content, 64-byte aligned, on the stack: to
+  /// be called at the top level of a task's body, for some 100 KB at most.
+  mlir::Value local(mlir::MemRefType type);
 
   mlir::VectorType vec(int64_t lanes, mlir::Type element) {
     return mlir::VectorType::get(lanes, element);

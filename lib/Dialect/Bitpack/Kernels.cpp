@@ -86,6 +86,24 @@ static const char *popcountRefuses(const Contraction &c) {
   return nullptr;
 }
 
+static const char *dot8Refuses(const Contraction &c) {
+  if (!c.inputCode() || !c.weightCode())
+    return "dot8 needs codes on both sides";
+  LayoutAttr layout = getLayout(c.inputType());
+  if (layout.isPlanes() || layout.getAlign() % 4)
+    return "dot8 reads bytes, pixels of whole groups of four";
+  if (!getLayout(c.weightType()).isPlanes() || !c.hasConstantWeight())
+    return "dot8 needs constant weights in bit planes";
+  CodeType w = c.weightCode();
+  int64_t least = w.getOffset();
+  int64_t most = least + int64_t(w.getStride()) * ((1 << w.getBits()) - 1);
+  if (least < -128 || most > 127)
+    return "dot8 needs weights from -128 to 127";
+  if (c.groups > 1 && (c.groupInChannels() % 4 || c.groupOutChannels() % 16))
+    return "dot8 needs groups of multiples of 4 input and 16 output channels";
+  return nullptr;
+}
+
 static const char *threadPopcountRefuses(const Contraction &c) {
   if (const char *why = popcountRefuses(c))
     return why;
@@ -107,11 +125,12 @@ static const char *genericRefuses(const Contraction &) { return nullptr; }
 
 ArrayRef<Kernel> bitpack::getKernels() {
   static const StringRef nvptx[] = {"nvptx"};
+  static const StringRef amx[] = {"amx-int8"};
   static const Kernel kernels[] = {
       {"thread-popcount",
-       "popcount(a AND b) of bit planes, 8 output channels a GPU thread",
-       nvptx,
+       "popcount(a AND b) of bit planes, 8 output channels a GPU thread", nvptx,
        threadPopcountRefuses},
+      {"dot8-amx", "products of bytes on tiles of AMX", amx, dot8Refuses},
       {"popcount",
        "popcount(a AND b) of bit planes on vectors",
        {},
