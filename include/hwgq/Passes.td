@@ -84,6 +84,10 @@ def HwgqDropStraightThrough
     constant or an equal computation. The pass runs before constants are
     evaluated, which would swallow the form on weights.
 
+    PACT's `0.5 * (|x| - |x - a| + a)`, a a positive constant, is treated
+    alike: in real numbers it is clip(x, 0, a), in float32 no step function of
+    a large x follows it.
+
     ```mlir
     %d = "onnx.Sub"(%a, %b) : (tensor<?x8xf32>, tensor<?x8xf32>) -> tensor<?x8xf32>
     %y = "onnx.Add"(%d, %b) : (tensor<?x8xf32>, tensor<?x8xf32>) -> tensor<?x8xf32>

@@ -112,15 +112,12 @@ Operand ContractionRewriter::readWeight(OpBuilder &builder, Value value,
     return operand;
   }
   operand.reason = reason;
-  if (std::optional<TernaryPlanes> ternary =
-          splitTernary(weights.values, rows)) {
+  if (std::optional<WeightPlanes> split = splitLevels(weights.values, rows)) {
     RankedTensorType planeType = type.clone(CodeType::getUnsigned(context, 1));
-    operand.planes.push_back(
-        {createConstant(builder, loc, planeType, ternary->negative),
-         ternary->negativeScale});
-    operand.planes.push_back(
-        {createConstant(builder, loc, planeType, ternary->positive),
-         ternary->positiveScale});
+    for (const WeightPlanes::Plane &plane : split->planes)
+      operand.planes.push_back(
+          {createConstant(builder, loc, planeType, plane.bits),
+           plane.coefficients});
     operand.reason.clear();
   }
   return operand;

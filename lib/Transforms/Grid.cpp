@@ -261,32 +261,118 @@ std::optional<WeightGrid> hwgq::classifyWeights(MLIRContext *context,
   return best;
 }
 
-std::optional<TernaryPlanes> hwgq::splitTernary(ArrayRef<float> weights,
-                                                int64_t rows) {
+//===----------------------------------------------------------------------===//
+// Weights off the grid
+//===----------------------------------------------------------------------===//
+
+/// The distinct values of a row, ascending, each the one of largest magnitude
+/// among those that are close; nothing where there are more than 8.
+static std::optional<SmallVector<double>> levelsOf(ArrayRef<float> row,
+                                                   double tolerance) {
+  constexpr size_t kMaxLevels = 8;
+  SmallVector<double> levels;
+  for (float w : row) {
+    if (!std::isfinite(w))
+      return std::nullopt;
+    auto near = llvm::find_if(
+        levels, [&](double v) { return std::fabs(v - w) <= tolerance; });
+    if (near != levels.end()) {
+      if (std::fabs(*near) < std::fabs(w))
+        *near = w;
+    } else {
+      if (levels.size() == kMaxLevels)
+        return std::nullopt;
+      levels.push_back(w);
+    }
+  }
+  llvm::sort(levels);
+  return levels;
+}
+
+namespace {
+/// The values of one row and which of them is the base.
+struct RowLevels {
+  SmallVector<double> levels;
+  int64_t base = 0;
+
+  int64_t above() const { return int64_t(levels.size()) - 1 - base; }
+  int64_t indexOf(float w) const {
+    auto distance = [&](double v) { return std::fabs(v - w); };
+    return llvm::min_element(
+               levels,
+               [&](double a, double b) { return distance(a) < distance(b); }) -
+           levels.begin();
+  }
+};
+} // namespace
+
+/// Makes 0 the base of a row, a level of its own where it is none.
+static void addZero(RowLevels &row, double tolerance) {
+  auto zero = llvm::find_if(
+      row.levels, [&](double v) { return std::fabs(v) <= tolerance; });
+  if (zero != row.levels.end())
+    *zero = 0;
+  else
+    row.levels.insert(llvm::lower_bound(row.levels, 0.0), 0.0);
+  row.base = llvm::find(row.levels, 0.0) - row.levels.begin();
+}
+
+std::optional<WeightPlanes> hwgq::splitLevels(ArrayRef<float> weights,
+                                              int64_t rows) {
   if (weights.empty() || rows < 1 || weights.size() % rows)
     return std::nullopt;
   int64_t size = weights.size() / rows;
-  TernaryPlanes planes;
+  SmallVector<RowLevels> found(rows);
+  SmallVector<double> tolerances;
+  bool zero = false, ternary = true, isLong = true;
   for (int64_t r = 0; r < rows; ++r) {
     ArrayRef<float> row = weights.slice(r * size, size);
-    double high = 0, low = 0;
-    for (float w : row) {
-      if (!std::isfinite(w))
-        return std::nullopt;
-      high = std::max(high, double(w));
-      low = std::min(low, double(w));
-    }
-    double tolerance = std::max(high, -low) * kWeightTolerance;
-    for (float w : row) {
-      bool up = high > 0 && std::fabs(w - high) <= tolerance;
-      bool down = low < 0 && std::fabs(w - low) <= tolerance;
-      if (!up && !down && std::fabs(w) > tolerance)
-        return std::nullopt;
-      planes.positive.push_back(up);
-      planes.negative.push_back(down && !up);
-    }
-    planes.positiveScale.push_back(high);
-    planes.negativeScale.push_back(low);
+    double tolerance = largestMagnitude(row) * kWeightTolerance;
+    auto levels = levelsOf(row, tolerance);
+    if (!levels)
+      return std::nullopt;
+    auto isZero = [&](double v) { return std::fabs(v) <= tolerance; };
+    zero |= llvm::any_of(*levels, isZero);
+    for (bool negative : {false, true})
+      ternary &= llvm::count_if(*levels, [&](double v) {
+                   return !isZero(v) && (v < 0) == negative;
+                 }) <= 1;
+    isLong &= size >= 4 * int64_t(levels->size());
+    tolerances.push_back(tolerance);
+    found[r].levels = std::move(*levels);
   }
-  return planes;
+  if (!ternary && !isLong)
+    return std::nullopt;
+  zero |= ternary;
+  int64_t below = 0, above = 0;
+  for (auto [row, tolerance] : llvm::zip(found, tolerances)) {
+    if (zero)
+      addZero(row, tolerance);
+    below = std::max(below, row.base);
+    above = std::max(above, row.above());
+  }
+
+  // Step s lies between two neighbouring levels; steps next to the base share a
+  // plane in all rows, and a row without a step has coefficient 0.
+  WeightPlanes result;
+  for (int64_t s = zero ? -below : -1; s < above; ++s) {
+    WeightPlanes::Plane plane;
+    bool base = !zero && s == -1;
+    for (int64_t r = 0; r < rows; ++r) {
+      const RowLevels &row = found[r];
+      int64_t low = row.base + s; // The level below the step.
+      bool exists = base || (low >= 0 && low + 1 < int64_t(row.levels.size()));
+      double step = !exists ? 0
+                    : base  ? row.levels[0]
+                            : row.levels[low + 1] - row.levels[low];
+      plane.coefficients.push_back(s < 0 && !base ? -step : step);
+      for (float w : weights.slice(r * size, size)) {
+        int64_t level = row.indexOf(w);
+        bool set = base || (s < 0 ? level <= low : level > low);
+        plane.bits.push_back(exists && set);
+      }
+    }
+    result.planes.push_back(std::move(plane));
+  }
+  return result;
 }

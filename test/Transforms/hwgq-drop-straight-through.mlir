@@ -78,3 +78,52 @@ func.func @others(%a: tensor<1xf32>, %b: tensor<8xf32>, %c: tensor<8xf32>) -> (t
   %z = "onnx.Add"(%e, %b) : (tensor<8xf32>, tensor<8xf32>) -> tensor<8xf32>
   return %y, %z : tensor<8xf32>, tensor<8xf32>
 }
+
+// -----
+
+// CHECK-LABEL: @learned_clip
+// CHECK-DAG: %[[ZERO:.*]] = "onnx.Constant"() {value = dense<0.000000e+00> : tensor<f32>}
+// CHECK-DAG: %[[A:.*]] = "onnx.Constant"() {value = dense<3.000000e+00> : tensor<f32>}
+// CHECK: %[[Y:.*]] = "onnx.Clip"(%arg0, %[[ZERO]], %[[A]])
+// CHECK: return %[[Y]]
+// KEEP-LABEL: @learned_clip
+// KEEP-NOT: onnx.Clip
+// KEEP: return
+func.func @learned_clip(%x: tensor<?x8xf32>) -> tensor<?x8xf32> {
+  %a = "onnx.Constant"() {value = dense<3.0> : tensor<1xf32>} : () -> tensor<1xf32>
+  %half = "onnx.Constant"() {value = dense<0.5> : tensor<f32>} : () -> tensor<f32>
+  %d = "onnx.Sub"(%x, %a) : (tensor<?x8xf32>, tensor<1xf32>) -> tensor<?x8xf32>
+  %p = "onnx.Abs"(%x) : (tensor<?x8xf32>) -> tensor<?x8xf32>
+  %q = "onnx.Abs"(%d) : (tensor<?x8xf32>) -> tensor<?x8xf32>
+  %s = "onnx.Sub"(%p, %q) : (tensor<?x8xf32>, tensor<?x8xf32>) -> tensor<?x8xf32>
+  %t = "onnx.Add"(%s, %a) : (tensor<?x8xf32>, tensor<1xf32>) -> tensor<?x8xf32>
+  // expected-remark@+1 {{learned clip rewritten}}
+  %y = "onnx.Mul"(%half, %t) : (tensor<f32>, tensor<?x8xf32>) -> tensor<?x8xf32>
+  return %y : tensor<?x8xf32>
+}
+
+// -----
+
+// Other bounds, a negative one and another factor are no clip.
+// CHECK-LABEL: @no_learned_clip
+// CHECK-NOT: onnx.Clip
+// CHECK: return
+func.func @no_learned_clip(%x: tensor<8xf32>) -> (tensor<8xf32>, tensor<8xf32>, tensor<8xf32>) {
+  %a = "onnx.Constant"() {value = dense<3.0> : tensor<f32>} : () -> tensor<f32>
+  %b = "onnx.Constant"() {value = dense<2.0> : tensor<f32>} : () -> tensor<f32>
+  %n = "onnx.Constant"() {value = dense<-3.0> : tensor<f32>} : () -> tensor<f32>
+  %p = "onnx.Abs"(%x) : (tensor<8xf32>) -> tensor<8xf32>
+  %d = "onnx.Sub"(%x, %a) : (tensor<8xf32>, tensor<f32>) -> tensor<8xf32>
+  %q = "onnx.Abs"(%d) : (tensor<8xf32>) -> tensor<8xf32>
+  %s = "onnx.Sub"(%p, %q) : (tensor<8xf32>, tensor<8xf32>) -> tensor<8xf32>
+  %t = "onnx.Add"(%s, %b) : (tensor<8xf32>, tensor<f32>) -> tensor<8xf32>
+  %u = "onnx.Div"(%t, %b) : (tensor<8xf32>, tensor<f32>) -> tensor<8xf32>
+  %v = "onnx.Add"(%s, %a) : (tensor<8xf32>, tensor<f32>) -> tensor<8xf32>
+  %w = "onnx.Div"(%v, %a) : (tensor<8xf32>, tensor<f32>) -> tensor<8xf32>
+  %e = "onnx.Sub"(%x, %n) : (tensor<8xf32>, tensor<f32>) -> tensor<8xf32>
+  %f = "onnx.Abs"(%e) : (tensor<8xf32>) -> tensor<8xf32>
+  %g = "onnx.Sub"(%p, %f) : (tensor<8xf32>, tensor<8xf32>) -> tensor<8xf32>
+  %h = "onnx.Add"(%g, %n) : (tensor<8xf32>, tensor<f32>) -> tensor<8xf32>
+  %i = "onnx.Div"(%h, %b) : (tensor<8xf32>, tensor<f32>) -> tensor<8xf32>
+  return %u, %w, %i : tensor<8xf32>, tensor<8xf32>, tensor<8xf32>
+}

@@ -48,17 +48,23 @@ std::optional<WeightGrid> classifyWeights(mlir::MLIRContext *context,
                                           llvm::ArrayRef<float> weights,
                                           int64_t rows, std::string &reason);
 
-/// Weights of three values a row, -a, 0 and b with a != b, as two planes of
-/// ones and zeros with a coefficient per row.
-struct TernaryPlanes {
-  llvm::SmallVector<uint8_t> positive, negative;
-  llvm::SmallVector<double> positiveScale, negativeScale; ///< b and -a by row.
+/// Weights of few values a row that lie on no grid, as planes of ones and zeros
+/// with a coefficient per row: a weight is the sum of the coefficients whose
+/// bits it has. The base comes first, then the steps, ascending.
+struct WeightPlanes {
+  struct Plane {
+    llvm::SmallVector<uint8_t> bits;
+    llvm::SmallVector<double> coefficients;
+  };
+  llvm::SmallVector<Plane> planes;
 };
 
-/// Splits rows of the values {-a, 0, b}, within 2^-16 of the row's largest
-/// magnitude; nothing where a row has others.
-std::optional<TernaryPlanes> splitTernary(llvm::ArrayRef<float> weights,
-                                          int64_t rows);
+/// Splits rows of at most 8 values each, told apart by 2^-16 of the row's
+/// largest magnitude. The base is 0, without a plane, where a weight is 0 or no
+/// row has two values of one sign; else each row's lowest value. Rows of more
+/// than three values must be four times as long as they have values.
+std::optional<WeightPlanes> splitLevels(llvm::ArrayRef<float> weights,
+                                        int64_t rows);
 
 } // namespace hwgq
 

@@ -24,8 +24,9 @@ class Options:
 class Builder:
     """Adds layers to a graph; their random numbers depend on the seed and on the layer's name only."""
 
-    def __init__(self, graph: Graph, options: Options, quantizer, weight, affine: bool = False):
-        self.graph, self.options, self.quantizer, self.weight, self.affine = graph, options, quantizer, weight, affine
+    def __init__(self, graph: Graph, options: Options, quantizer, weight, affine: bool = False, gain: float = 1.0):
+        self.graph, self.options, self.quantizer, self.weight = graph, options, quantizer, weight
+        self.affine, self.gain = affine, gain
 
     def rng(self, name: str) -> np.random.Generator:
         return weights.generator(self.options.seed, name)
@@ -43,6 +44,7 @@ class Builder:
         """The network's quantised weights in the chosen form."""
         if self.options.encoding == FLOAT:
             return self.real(shape, name)
+        self.graph.low_bit.append(name)
         return self.weight(self.graph, self.rng(name), shape, self.options.weights, f"{name}_weight")
 
     def real(self, shape: tuple[int, ...], name: str) -> Tensor:
@@ -81,7 +83,8 @@ class Builder:
         return self.graph.add("AveragePool", x, name=name, kernel_shape=list(x.shape[2:]))
 
     def bn(self, x: Tensor, name: str, affine: bool | None = None, eps: float = 1e-5) -> Tensor:
-        return statistics.batch_norm(self.graph, x, name, self.options.seed, self.affine if affine is None else affine, eps)
+        affine = self.affine if affine is None else affine
+        return statistics.batch_norm(self.graph, x, name, self.options.seed, affine, self.gain, eps)
 
     def scale(self, x: Tensor, name: str) -> Tensor:
         """Caffe's Scale with a bias; some factors are negative."""

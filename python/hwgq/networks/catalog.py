@@ -22,7 +22,7 @@ class Network:
     """A network: how it is built, what it can be written with, and its images.
 
     An image of whole values 0..255 becomes `(image - mean) / scale`; the shape is (C, H, W), of
-    `channels_last` networks (H, W, C), of signals (C, L).
+    `channels_last` networks (H, W, C), of signals (C, L). `affine` batch norms have gammas near `gain`.
     """
 
     build: Callable[..., object]
@@ -34,6 +34,7 @@ class Network:
     mean: tuple[float, ...] = CAFFE
     scale: float = 1.0
     affine: bool = False
+    gain: float = 1.0
     calibration: int = 16
     channels_last: bool = False
 
@@ -111,7 +112,9 @@ NETWORKS: dict[str, Network] = {
     ),
     "pact-resnet18": Network(residuals.torch_resnet18, activations.Pact(), (OWN, "c"), CHAIN, grids.DoReFa(4), **TORCH),
     "lqnet-resnet18": Network(residuals.torch_resnet18, activations.LqNet(), (OWN, "a", "b"), CHAIN, grids.lqnet, **TORCH),
-    "edmips-resnet18": Network(residuals.edmips_resnet18, None, ("c", "d", "a", "b"), CHAIN, grids.Deviation(1), **TORCH),
+    "edmips-resnet18": Network(
+        residuals.edmips_resnet18, None, ("c", "d", "a", "b"), CHAIN, grids.Deviation(1), gain=1.6, **TORCH
+    ),
     "quicknet": Network(
         residuals.quicknet, activations.LarqSign(), SIGN_ENCODINGS, ("plain",), grids.sign, channels_last=True, **TORCH
     ),
@@ -155,5 +158,5 @@ def generate(
         if value not in known and value != FLOAT:
             raise ValueError(f"{name} takes {what} {', '.join(known)}, not '{value}'")
     graph = Graph(name, {"image": inputs(name, network.calibration, seed + 1000, size)})
-    builder = Builder(graph, Options(encoding, form, seed, width), network.quantizer, network.weight, network.affine)
+    builder = Builder(graph, Options(encoding, form, seed, width), network.quantizer, network.weight, network.affine, network.gain)
     return graph.model([network.build(builder, graph.inputs["image"])], batch)

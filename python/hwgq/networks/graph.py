@@ -43,6 +43,7 @@ class Graph:
         self.initializers: list[onnx.TensorProto] = []
         self.names: set[str] = set(inputs)
         self.quantisers: list[tuple[str, str, int]] = []  # Input, output and number of levels of each.
+        self.low_bit: list[str] = []  # Layers with quantised weights.
         self.scalars: dict[tuple, Tensor] = {}
 
     def unique(self, name: str) -> str:
@@ -77,8 +78,8 @@ class Graph:
         return Tensor(output, evaluate(node, [i.value for i in inputs]) if value is None else value)
 
     def model(self, outputs: list[Tensor], batch: int | str = "N") -> onnx.ModelProto:
-        """The finished model; the first dimension of inputs and outputs is `batch`. Its property `quantisers`
-        lists [input, output, number of levels] of each as JSON."""
+        """The finished model; the first dimension of inputs and outputs is `batch`. Its properties are JSON:
+        `quantisers` lists [input, output, number of levels] of each, `low_bit` the layers with quantised weights."""
 
         def info(tensor):
             kind = helper.np_dtype_to_tensor_dtype(tensor.value.dtype)
@@ -91,7 +92,7 @@ class Graph:
         if any(node.domain for node in self.nodes):
             opsets.append(helper.make_opsetid(qonnx.DOMAIN, 1))
         model = helper.make_model(graph, opset_imports=opsets, ir_version=IR_VERSION, producer_name="hwgq.networks")
-        helper.set_model_props(model, {"quantisers": json.dumps(self.quantisers)})
+        helper.set_model_props(model, {"quantisers": json.dumps(self.quantisers), "low_bit": json.dumps(self.low_bit)})
         return model
 
 

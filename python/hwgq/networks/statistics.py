@@ -38,17 +38,17 @@ def _stretch(array: np.ndarray, size: int, axis: int) -> np.ndarray:
     return np.take(array, low, axis) * (1 - part) + np.take(array, low + 1, axis) * part
 
 
-def batch_norm(graph: Graph, x: Tensor, name: str, seed: int, affine: bool = False, eps: float = 1e-5, axis: int = 1) -> Tensor:
+def batch_norm(graph: Graph, x: Tensor, name: str, seed: int, affine: bool, gain: float, eps: float) -> Tensor:
     """BatchNormalization of a tensor of rank 2 to 4 whose output has, on the batch, mean beta and deviation |gamma|.
 
-    gamma is 1 and beta 0 without `affine`. About 6 % of the gammas are negated, which keeps the
+    gamma is 1 and beta 0 without `affine`, else near `gain` and 0. About 6 % of the gammas are negated, which keeps the
     mean; 2 % of the variances are so small that eps swallows them, and gamma as small to match.
     """
-    rng, channels = generator(seed, name), x.shape[axis]
-    others = tuple(i for i in range(x.value.ndim) if i != axis)
+    rng, channels = generator(seed, name), x.shape[1]
+    others = (0, *range(2, x.value.ndim))
     mean = x.value.mean(others, dtype=np.float64)
     variance = x.value.var(others, dtype=np.float64)
-    gamma = rng.uniform(0.7, 1.3, channels) if affine else np.ones(channels)
+    gamma = gain * rng.uniform(0.7, 1.3, channels) if affine else np.ones(channels)
     beta = rng.normal(0, 0.1, channels) if affine else np.zeros(channels)
     gamma[rng.random(channels) < NEGATED] *= -1
     tiny = rng.random(channels) < TINY

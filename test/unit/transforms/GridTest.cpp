@@ -122,11 +122,56 @@ TEST(Grid, EightBitsNeedManyMagnitudes) {
   // Two magnitudes are no evidence of a wide grid, but they are planes.
   std::vector<float> two = {0.371234f, 0.0f, -0.5121f, 0.371234f, -0.5121f};
   EXPECT_FALSE(classify(two, 1));
-  auto planes = splitTernary(two, 1);
-  ASSERT_TRUE(planes);
-  EXPECT_EQ(planes->positiveScale[0], double(0.371234f));
-  EXPECT_EQ(planes->negativeScale[0], double(-0.5121f));
-  EXPECT_EQ(planes->positive, (SmallVector<uint8_t>{1, 0, 0, 1, 0}));
-  EXPECT_EQ(planes->negative, (SmallVector<uint8_t>{0, 0, 1, 0, 1}));
-  EXPECT_FALSE(splitTernary({0.1f, 0.2f, -0.3f}, 1));
+  auto split = splitLevels(two, 1);
+  ASSERT_TRUE(split);
+  ASSERT_EQ(split->planes.size(), 2u);
+  EXPECT_EQ(split->planes[0].coefficients[0], double(-0.5121f));
+  EXPECT_EQ(split->planes[0].bits, (SmallVector<uint8_t>{0, 0, 1, 0, 1}));
+  EXPECT_EQ(split->planes[1].coefficients[0], double(0.371234f));
+  EXPECT_EQ(split->planes[1].bits, (SmallVector<uint8_t>{1, 0, 0, 1, 0}));
+  EXPECT_FALSE(splitLevels({0.1f, 0.2f, -0.3f}, 1));
+}
+
+TEST(Grid, LevelsOffTheGridAreABaseAndSteps) {
+  // +-v1 +-v2 of another basis in each row; the second row has but two values.
+  float a = 0.91234f, b = 0.27183f, c = 0.61803f;
+  std::vector<float> weights;
+  for (int i = 0; i < 4; ++i)
+    weights.insert(weights.end(), {-a - b, -a + b, a - b, a + b});
+  for (int i = 0; i < 8; ++i)
+    weights.insert(weights.end(), {-c, c});
+  auto split = splitLevels(weights, 2);
+  ASSERT_TRUE(split);
+  ASSERT_EQ(split->planes.size(), 4u);
+  EXPECT_EQ(split->planes[0].bits, SmallVector<uint8_t>(32, 1));
+  EXPECT_EQ(split->planes[0].coefficients,
+            (SmallVector<double>{double(-a - b), double(-c)}));
+  EXPECT_EQ(split->planes[2].coefficients[1], 0);
+  for (size_t i = 0; i < weights.size(); ++i) {
+    double sum = 0;
+    for (const WeightPlanes::Plane &plane : split->planes)
+      sum += plane.bits[i] * plane.coefficients[i / 16];
+    EXPECT_NEAR(sum, weights[i], 1e-7) << i;
+  }
+}
+
+TEST(Grid, ZeroIsTheBaseOfLevelsOffTheGrid) {
+  // Steps on both sides of 0; values within rounding of each other are one.
+  float a = 0.91234f, b = 0.27183f;
+  std::vector<float> weights;
+  for (int i = 0; i < 8; ++i)
+    weights.insert(weights.end(), {-a, -b, 0, std::nextafterf(b, 1)});
+  auto split = splitLevels(weights, 1);
+  ASSERT_TRUE(split);
+  ASSERT_EQ(split->planes.size(), 3u);
+  EXPECT_EQ(split->planes[0].coefficients[0], double(-a) - double(-b));
+  EXPECT_EQ(split->planes[1].coefficients[0], double(-b));
+  EXPECT_EQ(ArrayRef(split->planes[1].bits).take_front(4),
+            ArrayRef<uint8_t>({1, 1, 0, 0}));
+  // Nine values are no few, and a short row of four proves nothing.
+  std::vector<float> many;
+  for (int i = 0; i < 90; ++i)
+    many.push_back(0.1f + float(i % 9) * float(i % 9) * 0.0137f);
+  EXPECT_FALSE(splitLevels(many, 1));
+  EXPECT_FALSE(splitLevels({0.1f, -0.23f, 0.31f, -0.47f, 0.1f}, 1));
 }
