@@ -73,8 +73,8 @@ struct ConvertBitpackToLoops
 
     ConversionTarget target(*context);
     target.addLegalDialect<affine::AffineDialect, LLVM::LLVMDialect,
-                           memref::MemRefDialect,
-                           scf::SCFDialect, vector::VectorDialect>();
+                           memref::MemRefDialect, scf::SCFDialect,
+                           vector::VectorDialect>();
     target.addIllegalDialect<HWGQDialect, bitpack::BitpackDialect,
                              linalg::LinalgDialect, tensor::TensorDialect>();
     auto legal = [&](Operation *op) { return converter.isLegal(op); };
@@ -85,7 +85,8 @@ struct ConvertBitpackToLoops
       return converter.isSignatureLegal(op.getFunctionType());
     });
     target.addDynamicallyLegalOp<func::ReturnOp>(legal);
-    if (failed(applyFullConversion(getOperation(), target, std::move(patterns))))
+    if (failed(
+            applyFullConversion(getOperation(), target, std::move(patterns))))
       signalPassFailure();
   }
 };

@@ -154,6 +154,8 @@ def host_has(target):
         "x86-64-v2": {"popcnt", "sse4_2", "ssse3"},
         "x86-64-v3": {"avx2", "bmi2", "fma"},
         "x86-64-v4": {"avx512f", "avx512bw", "avx512vl", "avx512dq", "avx512cd"},
+        "icelake-server": {"avx512f", "avx512bw", "avx512vl", "avx512dq", "avx512cd", "avx512vbmi", "avx512_vbmi2",
+                           "avx512_vnni", "avx512_vpopcntdq", "avx512_bitalg", "gfni", "vaes", "vpclmulqdq", "sha_ni"},
     }
     return needed[target] <= flags
 

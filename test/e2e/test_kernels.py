@@ -128,6 +128,56 @@ def test_matmul_shapes(tmp_path, rows):
     check(tmp_path, program)
 
 
+LOOKUP_TARGETS = ["icelake-server", "x86-64-v4", "x86-64-v3", "x86-64-v2", "aarch64"]
+
+
+def check_forced(tmp_path, program, kernel, target):
+    """The program with one kernel for every contraction; its instructions emulated where this machine lacks them."""
+    source, module, report = tmp_path / "net.mlir", tmp_path / "net.so", tmp_path / "report.json"
+    source.write_text(program.text())
+    native = can_run(target)
+    emulate = [] if native else [f"--emulate-intrinsics={programs.BUILD / 'test/emulation.o'}"]
+    programs.run("hwgq-compile", source, "-o", module, f"--target={target}", f"--kernel={kernel}",
+                 f"--report={report}", *emulate)
+    assert {layer["kernel"] for layer in programs.read_json(report)["layers"]} == {kernel}
+    inputs = {name[1:]: values for name, _, values in program.inputs}
+    actual = programs.run_module(module, inputs, tmp_path / "out", target=target if native else "host")
+    programs.assert_same_bits(actual, program.expected, f"{target} {kernel} of {source}")
+
+
+@pytest.mark.parametrize("target", LOOKUP_TARGETS)
+def test_lookup(tmp_path, target):
+    """Tables of all shuffles: rests of tiles and words, several strips, and sums that need 8, 16 and 32 bits."""
+    program = Program(1000 + LOOKUP_TARGETS.index(target))
+    same = Window((3, 3), pads=(1, 1, 1, 1))
+    code_conv(program, 2, (3, 57), 64, 64, "u2", "b1", same, out="u2")
+    code_conv(program, 2, (9, 8), 130, 70, "b1", "b1", same, out="b1")
+    code_conv(program, 2, (5, 13), 65, 9, "u3", "u2, -1, 1", Window((3, 3), (2, 2), (1, 0, 1, 1)), out="s2")
+    code_conv(program, 2, (7, 6), 3, 33, "s2", "s2", Window((2, 3), dilations=(2, 2)))
+    code_conv(program, 2, (8, 7), 70, 40, "u2, -1, 1", "b1", Window((1, 1), (2, 2)), out="u2")
+    code_conv(program, 2, (6, 12), 64, 16, "u4, -15, 2", "b1", Window((5, 5), pads=(2, 2, 2, 2)), out="u2")
+    code_conv(program, 2, (12, 13), 20, 8, "u1", "b1", Window((7, 11), (1, 2), (3, 5, 3, 5)))
+    code_conv(program, 2, (4, 9), 128, 128, "u2", "b1", same, groups=2, out="u2")
+    check_forced(tmp_path, program, "lookup", target)
+
+
+@pytest.mark.parametrize("rows", [1, 17])
+def test_lookup_matmul(tmp_path, rows):
+    program = Program(1050 + rows)
+    code_matmul(program, rows, 200, 100, "u2", "b1", "u2")
+    code_matmul(program, rows, 100, 10, "b1", "s4")
+    code_matmul(program, rows, 64, 64, "u2", "b1", "b1")
+    code_matmul(program, rows, 64 * 70, 9, "u4, -15, 2", "b1")
+    check_forced(tmp_path, program, "lookup", "host")
+
+
+def test_long_lookup(tmp_path):
+    """More lookups than 16-bit sums hold, within a filter row and over rows."""
+    program = Program(1100)
+    code_conv(program, 1, (3, 3), 64 * 33, 8, "u4, -15, 2", "u2, -1, 1", Window((3, 3), pads=(1, 1, 1, 1)))
+    check_forced(tmp_path, program, "lookup", "host")
+
+
 def test_long_sums(tmp_path):
     """More words than 8- and 16-bit counts hold."""
     program = Program(300)

@@ -28,6 +28,10 @@ struct LoopOptions {
   unsigned vectorRegisters = 16;
   /// An instruction counts the bits of the 64-bit lanes of a vector register.
   bool vectorPopcount = false;
+  /// An instruction permutes the 64 bytes of a vector register by another.
+  bool bytePermute = false;
+  /// The byte shuffles of AArch64, else those of x86-64.
+  bool neon = false;
   /// A fused multiply-add instruction for f32 vectors.
   bool fma = false;
 

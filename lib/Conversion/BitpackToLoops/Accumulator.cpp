@@ -32,13 +32,24 @@ struct TapClasses {
 
 Accumulator::Accumulator(LoopBuilder &b, const ConvLoops &conv,
                          ArrayRef<uint8_t> codes, int64_t channels,
-                         Weights weights)
-    : a(conv.inputCode()), w(conv.weightCode()), channels(channels) {
+                         Weights weights, unsigned bits)
+    : a(conv.inputCode()), w(conv.weightCode()), channels(channels),
+      bits(bits) {
   bool numbers = weights == Weights::Numbers;
   weightOffset = numbers ? 0 : w.getOffset();
   weightStride = numbers ? 1 : w.getStride();
   if (a.getOffset())
     makeBase(b, conv, codes);
+}
+
+bool Accumulator::fits16(const ConvLoops &conv) {
+  auto most = [](CodeType code) {
+    return std::max<int64_t>(std::abs(int64_t(code.getMin())),
+                             std::abs(int64_t(code.getMax())));
+  };
+  return conv.kh * conv.kw * conv.groupIn * most(conv.inputCode()) *
+             most(conv.weightCode()) <
+         INT16_MAX;
 }
 
 void Accumulator::makeBase(LoopBuilder &b, const ConvLoops &conv,
@@ -64,7 +75,9 @@ void Accumulator::makeBase(LoopBuilder &b, const ConvLoops &conv,
             sum += k < out.channels ? sums[k * taps + ky * conv.kw + kx] : 0;
         table.push_back(sum);
       }
-  base = b.constant(ArrayRef<int32_t>(table));
+  base = bits == 16 ? b.constant(ArrayRef(
+                          std::vector<int16_t>(table.begin(), table.end())))
+                    : b.constant(ArrayRef(table));
   colClasses = cols.taps.size();
   if (rows.taps.size() > 1)
     rowClass = b.constant(ArrayRef<int32_t>(rows.classOf));
@@ -93,6 +106,8 @@ Value Accumulator::get(LoopBuilder &b, Value products, Value sum, Value y,
   int64_t factor = weightOffset * a.getStride();
   if (factor != 0) {
     Value term = factor == -1 ? sum : b.mul(sum, b.i32(factor));
+    if (bits == 16)
+      term = arith::TruncIOp::create(b, b.getI16Type(), term);
     if (vector)
       term = b.broadcast(vector, term);
     acc = factor == -1 ? b.sub(acc, term) : b.add(acc, term);

@@ -19,16 +19,20 @@ public:
 
   /// `codes` are those of the weights, one a byte in row-major order. Tables
   /// get `channels` columns, at least the output channels; 0 beyond those.
+  /// Products are of `bits` bits, 32, or 16 where fits16.
   Accumulator(LoopBuilder &b, const ConvLoops &conv,
               llvm::ArrayRef<uint8_t> codes, int64_t channels,
-              Weights weights = Weights::Codes);
+              Weights weights = Weights::Codes, unsigned bits = 32);
+
+  /// Whether every accumulator fits 16 bits and is not the largest i16.
+  static bool fits16(const ConvLoops &conv);
 
   /// Whether S is needed.
   bool needsSums() const { return weightOffset != 0; }
 
   /// The accumulators of channels [channel, ...) of output (y, x): `products`
-  /// are their P, i32 or a vector of i32; `sum` is S, i32, or null without
-  /// need.
+  /// are their P, i32 or a vector of i32 or i16; `sum` is S, i32, or null
+  /// without need.
   mlir::Value get(LoopBuilder &b, mlir::Value products, mlir::Value sum,
                   mlir::Value y, mlir::Value x, mlir::Value channel) const;
 
@@ -40,6 +44,7 @@ private:
   CodeType a, w;
   int64_t weightOffset, weightStride; // of what P is made with
   int64_t channels, colClasses = 1;
+  unsigned bits;
   mlir::Value base, rowClass, colClass; // null without need
 };
 

@@ -20,6 +20,7 @@ LoopOptions LoopOptions::get(ArrayRef<std::string> features) {
                 !llvm::is_contained(features, "-fma");
   if (have.contains("neon")) {
     options.vectorRegisters = 32;
+    options.neon = true;
     return options;
   }
   if (have.contains("avx2"))
@@ -29,6 +30,7 @@ LoopOptions LoopOptions::get(ArrayRef<std::string> features) {
     options.vectorBytes = 64;
     options.vectorRegisters = 32;
     options.vectorPopcount = have.contains("avx512vpopcntdq");
+    options.bytePermute = have.contains("avx512vbmi");
   }
   return options;
 }

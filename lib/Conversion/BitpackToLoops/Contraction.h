@@ -44,8 +44,11 @@ struct Tasking {
   mlir::Value count;
   mlir::Value bound; // at least count, linear in the batch
 
-  /// `cost` estimates one output row (or pixel) of all channels in ns.
-  Tasking(LoopBuilder &b, const ConvLoops &conv, int64_t blocks, double cost);
+  /// `cost` estimates one output row (or pixel) of all channels in ns, and
+  /// `shared` what a task prepares for it, which tasks of other channels and of
+  /// the rows beside it do again.
+  Tasking(LoopBuilder &b, const ConvLoops &conv, int64_t blocks, double cost,
+          double shared = 0);
   Tasking(LoopBuilder &b, const ConvLoops &conv, int64_t blocks, int64_t rows,
           int64_t splits);
   /// Pixels of a task.
@@ -77,6 +80,7 @@ mlir::FailureOr<mlir::Value> emitGenericKernel(LoopBuilder &b, ConvLoops &conv);
 mlir::FailureOr<mlir::Value> emitPopcountKernel(LoopBuilder &b,
                                                 ConvLoops &conv);
 mlir::FailureOr<mlir::Value> emitAmxKernel(LoopBuilder &b, ConvLoops &conv);
+mlir::FailureOr<mlir::Value> emitLookupKernel(LoopBuilder &b, ConvLoops &conv);
 mlir::FailureOr<mlir::Value> emitF32Kernel(LoopBuilder &b, ConvLoops &conv);
 
 } // namespace hwgq

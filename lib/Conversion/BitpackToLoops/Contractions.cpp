@@ -24,13 +24,16 @@ ConvLoops::ConvLoops(LoopBuilder &b, const Contraction &op, Value input,
 }
 
 Tasking::Tasking(LoopBuilder &b, const ConvLoops &conv, int64_t blocks,
-                 double cost)
+                 double cost, double shared)
     : blocks(blocks) {
   constexpr double kTask = 20e3; // ns
   constexpr int64_t kMatrixRows = 32;
   const Image &out = conv.output;
   int64_t perImage = conv.op.isMatMul ? 1 : out.height;
-  rows = std::min<int64_t>(rowsPerTask(cost),
+  constexpr double kRepeated = 0.05; // of the work
+  int64_t overlap = (conv.kh - 1) * conv.dilationY / conv.strideY;
+  int64_t enough = int64_t(shared * double(overlap) / (kRepeated * cost)) + 1;
+  rows = std::min<int64_t>(std::max(rowsPerTask(cost), enough),
                            conv.op.isMatMul ? kMatrixRows : 4 * perImage);
   // Too few rows for several threads at batch 1: split the channels.
   double whole = cost * perImage;
@@ -41,6 +44,9 @@ Tasking::Tasking(LoopBuilder &b, const ConvLoops &conv, int64_t blocks,
         std::min<int64_t>(kEnough / rowTasks,
                           int64_t(whole / kTask) / rowTasks / conv.groups),
         1, blocks);
+  if (shared > 0)
+    splits =
+        std::clamp<int64_t>(int64_t(kRepeated * cost / shared) + 1, 1, splits);
   countTasks(b, conv);
 }
 
@@ -163,6 +169,7 @@ namespace {
 
 KernelEmitter emitterOf(StringRef kernel) {
   return llvm::StringSwitch<KernelEmitter>(kernel)
+      .Case("lookup", emitLookupKernel)
       .Case("popcount", emitPopcountKernel)
       .Case("dot8-amx", emitAmxKernel)
       .Case("f32", emitF32Kernel)

@@ -5,12 +5,13 @@ using namespace mlir;
 using namespace hwgq;
 
 Epilogue::Epilogue(LoopBuilder &b, const ConvLoops &conv, int64_t lanes,
-                   int64_t covered, int64_t groups, int64_t groupOut)
+                   int64_t covered, int64_t groups, int64_t groupOut,
+                   unsigned bits)
     : out(conv.output), lanes(lanes), covered(covered), groups(groups),
       groupOut(groupOut) {
   if (conv.op.thresholds)
     thresholds.emplace(b, conv.op.thresholds, conv.op.direction, out.channels,
-                       (groups - 1) * groupOut + covered, out.code);
+                       (groups - 1) * groupOut + covered, out.code, bits);
 }
 
 void Epilogue::guard(LoopBuilder &b, Value channel,
@@ -51,6 +52,9 @@ void Epilogue::finish(LoopBuilder &b, Value acc, Value n, Value y, Value x,
                       Value channel) const {
   Value pixel = out.at(b, n, y, x);
   if (!thresholds) {
+    auto type = cast<VectorType>(acc.getType());
+    if (type.getElementType().isInteger(16))
+      acc = arith::ExtSIOp::create(b, type.clone(b.getI32Type()), acc);
     Value at = b.add(pixel, channel);
     return guard(b, channel, [&](int64_t valid) {
       b.storePart(acc, out.memory, at, valid);

@@ -16,15 +16,17 @@ public:
   /// the first `covered` channels of each group of `groupOut`: what lies
   /// beyond the group is dropped. Results in planes need covered == groupOut,
   /// or one group.
+  /// Accumulators are of `bits` bits, 32, or 16 where none is the largest i16.
   Epilogue(LoopBuilder &b, const ConvLoops &conv, int64_t lanes,
-           int64_t covered, int64_t groups, int64_t groupOut);
+           int64_t covered, int64_t groups, int64_t groupOut,
+           unsigned bits = 32);
   Epilogue(LoopBuilder &b, const ConvLoops &conv, int64_t lanes,
-           int64_t covered)
-      : Epilogue(b, conv, lanes, covered, conv.groups, conv.groupOut) {}
+           int64_t covered, unsigned bits = 32)
+      : Epilogue(b, conv, lanes, covered, conv.groups, conv.groupOut, bits) {}
 
   /// Stores the outputs of channels [channel, channel + lanes) of pixel (n, y,
-  /// x), whose accumulators (vector of i32 or f32) are `acc`. A channel is a
-  /// multiple of `lanes` within its group.
+  /// x), whose accumulators (vector of i32, i16 or f32) are `acc`. A channel is
+  /// a multiple of `lanes` within its group.
   void finish(LoopBuilder &b, mlir::Value acc, mlir::Value n, mlir::Value y,
               mlir::Value x, mlir::Value channel) const;
 

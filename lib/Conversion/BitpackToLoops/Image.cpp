@@ -247,9 +247,21 @@ void hwgq::forEachChunk(
 // Thresholds
 //===----------------------------------------------------------------------===//
 
+/// Values of accumulators, cut to those of 16 bits.
+static Value accumulatorConstant(LoopBuilder &b, ArrayRef<int32_t> values,
+                                 unsigned accumulatorBits) {
+  if (accumulatorBits == 32)
+    return b.constant(values);
+  std::vector<int16_t> cut;
+  for (int32_t value : values)
+    cut.push_back(std::clamp<int32_t>(value, INT16_MIN, INT16_MAX));
+  return b.constant(ArrayRef<int16_t>(cut));
+}
+
 ThresholdTable::ThresholdTable(LoopBuilder &b, ElementsAttr thresholds,
                                ArrayRef<int8_t> direction, int64_t channels,
-                               int64_t lanes, CodeType code)
+                               int64_t lanes, CodeType code,
+                               unsigned accumulatorBits)
     : bits(code.getBits()) {
   auto values = getElementValues<int32_t>(thresholds);
   int64_t rows = direction.size();
@@ -283,11 +295,11 @@ ThresholdTable::ThresholdTable(LoopBuilder &b, ElementsAttr thresholds,
     for (int64_t i = 0; i < given; ++i)
       levels[i * width + c] = (*values)[r * given + i] ^ flips[c];
   }
-  table = b.constant(ArrayRef<int32_t>(levels));
+  table = accumulatorConstant(b, levels, accumulatorBits);
   if (llvm::any_of(keeps, [](int32_t k) { return k != -1; }))
-    keep = b.constant(ArrayRef<int32_t>(keeps));
+    keep = accumulatorConstant(b, keeps, accumulatorBits);
   if (llvm::any_of(flips, [](int32_t f) { return f != 0; }))
-    flip = b.constant(ArrayRef<int32_t>(flips));
+    flip = accumulatorConstant(b, flips, accumulatorBits);
 }
 
 Value ThresholdTable::row(LoopBuilder &b, Type type, Value from, int64_t index,

@@ -293,6 +293,9 @@ static Value makeConstant(LoopBuilder &b, Type element, ArrayRef<T> values) {
 Value LoopBuilder::constant(ArrayRef<int32_t> values) {
   return makeConstant(*this, getI32Type(), values);
 }
+Value LoopBuilder::constant(ArrayRef<int16_t> values) {
+  return makeConstant(*this, getI16Type(), values);
+}
 Value LoopBuilder::constant(ArrayRef<float> values) {
   return makeConstant(*this, getF32Type(), values);
 }

@@ -107,6 +107,7 @@ public:
                       mlir::Value dynamicSize);
   /// A constant of the element type of `values` in the module.
   mlir::Value constant(llvm::ArrayRef<int32_t> values);
+  mlir::Value constant(llvm::ArrayRef<int16_t> values);
   mlir::Value constant(llvm::ArrayRef<float> values);
   mlir::Value constant(llvm::ArrayRef<uint8_t> values);
   mlir::Value constant(mlir::MemRefType type, mlir::ElementsAttr values);
@@ -212,12 +213,13 @@ void forEachChunk(
 class ThresholdTable {
 public:
   /// `lanes` is what `planes` will be asked for; rows are padded to it with
-  /// channels that always give code 0.
+  /// channels that always give code 0. `accumulatorBits` is
+  /// 32, or 16 where no accumulator is the largest i16.
   ThresholdTable(LoopBuilder &b, mlir::ElementsAttr thresholds,
                  llvm::ArrayRef<int8_t> direction, int64_t channels,
-                 int64_t lanes, CodeType code);
+                 int64_t lanes, CodeType code, unsigned accumulatorBits = 32);
 
-  /// The planes of the codes of accumulators (vector of i32) of channels
+  /// The planes of the codes of accumulators (vector of integers) of channels
   /// [channel, channel + lanes).
   Values planes(LoopBuilder &b, mlir::Value acc, mlir::Value channel) const;
   /// The code (i32) of one accumulator.

@@ -8,7 +8,7 @@
 #include "Accumulator.h"
 #include "Epilogue.h"
 #include "PopcountTile.h"
-#include "mlir/Dialect/Math/IR/Math.h"
+#include "WindowSums.h"
 
 using namespace mlir;
 using namespace hwgq;
@@ -38,17 +38,11 @@ public:
     epilogue.emplace(b, conv, tile.block, covered);
     acts = viewRows(b, conv, in);
     Tasking tasking(b, conv, blocksOfGroup, cost());
-    bool sums = accumulator->needsSums();
-    if (sums) {
-      lineSize = conv.kw == 1 ? 0 : columns();
-      taskSize = lineSize + tasking.pixels(conv);
-      scratch = memref::AllocOp::create(
-          b, MemRefType::get({ShapedType::kDynamic}, b.getI32Type()),
-          ValueRange{b.mul(tasking.bound, taskSize)}, b.getI64IntegerAttr(64));
-    }
+    if (accumulator->needsSums())
+      sums.emplace(b, conv, tasking, acts);
     forEachTask(b, conv, tasking, [&](const Task &task) {
       if (sums)
-        windowSums(task);
+        sums->compute(b, task);
       b.loop(task.block0, task.block1, 1,
              [&](Value block) { emitBlock(task, block); });
     });
@@ -99,78 +93,6 @@ private:
   }
 
   //===--------------------------------------------------------------------===//
-  // Window sums
-  //===--------------------------------------------------------------------===//
-
-  /// Columns of the input that a row of outputs reads.
-  int64_t columns() const {
-    return (out.width - 1) * conv.strideX + (conv.kw - 1) * conv.dilationX + 1;
-  }
-
-  Value groupWord(const Task &task) {
-    return b.mul(task.group, tile.words * in.planes);
-  }
-
-  /// Sum of ca of all channels (of the group) over kh taps at `at` of image
-  /// row y.
-  Value columnSum(Value n, Value y, Value at) {
-    Value sum = b.unroll(conv.kh, 4, {b.i64(0)}, [&](Value ky, ValueRange s) {
-      Value row = b.add(b.mul(ky, conv.dilationY), y);
-      return b.unroll(tile.words, 4, s, [&](Value word, ValueRange part) {
-        Value total = part[0];
-        for (int64_t p = 0; p < in.planes; ++p) {
-          Value x = b.add(b.add(at, b.mul(word, in.planes)), p);
-          Value bits = memref::LoadOp::create(b, acts, ValueRange{n, row, x});
-          Value ones = math::CtPopOp::create(b, bits);
-          total = b.add(total, b.shl(ones, b.i64(p)));
-        }
-        return Values{total};
-      });
-    })[0];
-    return b.toI32(sum);
-  }
-
-  void windowSums(const Task &task) {
-    Value line = b.mul(task.number, taskSize), sums = b.add(line, lineSize);
-    Value group = groupWord(task), zero = b.index(0);
-    if (conv.op.isMatMul) {
-      b.loop(task.x0, task.x1, 1, [&](Value x) {
-        Value at = b.add(b.mul(x, in.pixelSize()), group);
-        b.store(columnSum(zero, zero, at), scratch,
-                b.add(sums, b.sub(x, task.x0)));
-      });
-      return;
-    }
-    b.loop(task.row0, task.row1, 1, [&](Value row) {
-      Value n = b.div(row, out.height), y = firstRow(b.rem(row, out.height));
-      Value target = b.add(sums, b.mul(b.sub(row, task.row0), out.width));
-      auto column = [&](Value x) {
-        return b.add(b.mul(b.add(x, in.left - conv.left), in.pixelSize()),
-                     group);
-      };
-      if (conv.kw == 1) {
-        b.loop(out.width, [&](Value x) {
-          b.store(columnSum(n, y, column(b.mul(x, conv.strideX))), scratch,
-                  b.add(target, x));
-        });
-        return;
-      }
-      b.loop(columns(), [&](Value x) {
-        b.store(columnSum(n, y, column(x)), scratch, b.add(line, x));
-      });
-      b.loop(out.width, [&](Value x) {
-        Value first = b.add(line, b.mul(x, conv.strideX));
-        Value sum =
-            b.unroll(conv.kw, 8, {b.i32(0)}, [&](Value kx, ValueRange s) {
-              Value at = b.add(first, b.mul(kx, conv.dilationX));
-              return Values{b.add(s[0], b.load(scratch, at))};
-            })[0];
-        b.store(sum, scratch, b.add(target, x));
-      });
-    });
-  }
-
-  //===--------------------------------------------------------------------===//
   // Tiles
   //===--------------------------------------------------------------------===//
 
@@ -180,9 +102,7 @@ private:
   }
 
   void emitBlock(const Task &task, Value block) {
-    Value group = groupWord(task);
-    Value sums =
-        scratch ? b.add(b.mul(task.number, taskSize), lineSize) : Value();
+    Value group = b.mul(task.group, tile.words * in.planes);
     forEachTile(
         b, conv, task, pixels, [&](Value n, Value y, Value x, int64_t count) {
           PopcountTile part = tile;
@@ -193,16 +113,8 @@ private:
                     group);
           Values accs = emitPopcountTile(b, b.getLoc(), target, part, acts, n,
                                          firstRow(y), column, weights, block);
-          Value at;
-          if (sums && conv.op.isMatMul)
-            at = b.add(sums, b.sub(x, task.x0));
-          else if (sums)
-            at = b.add(sums, b.add(b.mul(b.sub(b.add(b.mul(n, out.height), y),
-                                               task.row0),
-                                         out.width),
-                                   x));
           for (int64_t p = 0; p < count; ++p)
-            finish(accs[p], sums ? b.load(scratch, b.add(at, p)) : Value(), n,
+            finish(accs[p], sums ? sums->get(b, task, n, y, x, p) : Value(), n,
                    y, b.add(x, p), block);
         });
   }
@@ -221,8 +133,8 @@ private:
   PopcountTarget target;
   PopcountTile tile;
   int64_t pixels = 1, blocksOfGroup = 1;
-  int64_t lineSize = 0, taskSize = 0; // of scratch
-  Value weights, acts, scratch;
+  Value weights, acts;
+  std::optional<WindowSums> sums;
   std::optional<Accumulator> accumulator;
   std::optional<Epilogue> epilogue;
 };

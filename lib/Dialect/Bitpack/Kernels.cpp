@@ -104,6 +104,20 @@ static const char *dot8Refuses(const Contraction &c) {
   return nullptr;
 }
 
+static const char *lookupRefuses(const Contraction &c) {
+  if (!c.inputCode() || !c.weightCode())
+    return "lookup needs codes on both sides";
+  if (getLayout(c.inputType()).getForm() != "planes")
+    return "lookup reads bit planes";
+  if (!c.hasConstantWeight())
+    return "lookup needs constant weights";
+  if (c.inputCode().getBits() > 5)
+    return "the sum of 6 codes of more than 5 bits does not fit a byte";
+  if (c.groups > 1 && (c.groupInChannels() % 64 || c.groupOutChannels() % 64))
+    return "lookup needs groups of 64 input and 64 output channels";
+  return nullptr;
+}
+
 static const char *threadPopcountRefuses(const Contraction &c) {
   if (const char *why = popcountRefuses(c))
     return why;
@@ -135,6 +149,10 @@ ArrayRef<Kernel> bitpack::getKernels() {
        "popcount(a AND b) of bit planes on vectors",
        {},
        popcountRefuses},
+      {"lookup",
+       "byte shuffles into tables of partial sums, by bits of the weights",
+       {},
+       lookupRefuses},
       {"f32", "chains of fused multiply-adds on vectors", {}, f32Refuses},
       {"generic", "plain loops over words or floats", {}, genericRefuses},
   };

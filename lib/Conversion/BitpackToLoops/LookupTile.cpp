@@ -1,0 +1,291 @@
+//===- LookupTile.cpp - the inner loops of lookup kernels -----------------===//
+#include "LookupTile.h"
+#include "hwgq/Conversion/TargetIntrinsics.h"
+#include <map>
+
+using namespace mlir;
+using namespace hwgq;
+
+LookupTarget hwgq::getLookupTarget(const LoopOptions &options) {
+  if (options.neon)
+    return {"tbl", 16, 4, 21};
+  if (options.vectorBytes == 64 && options.bytePermute)
+    return {"vpermb512", 64, 6, 21};
+  if (options.vectorBytes == 64)
+    return {"pshufb512", 64, 4, 21};
+  if (options.vectorBytes == 32)
+    return {"pshufb256", 32, 4, 12};
+  return {"pshufb128", 16, 4, 12};
+}
+
+int64_t hwgq::getLookupPixels(const LookupTarget &target, int64_t width) {
+  int64_t most = target.accumulators / 3;
+  // The fewest tiles, then the most even ones.
+  return llvm::divideCeil(width, llvm::divideCeil(width, most));
+}
+
+std::vector<uint8_t> hwgq::getLookupRows(const LookupTarget &target,
+                                         int64_t planes) {
+  std::vector<uint8_t> rows;
+  for (int64_t p = 0; p < planes; ++p)
+    for (int64_t a = 0; a < target.entries(); ++a)
+      for (int64_t w = 0; w < target.entries(); ++w)
+        rows.push_back(llvm::popcount(uint64_t(a & w)) << p);
+  return rows;
+}
+
+void hwgq::emitLookupTables(LoopBuilder &b, const LookupTarget &target,
+                            int64_t planes, Value rows, Value acts, Value at,
+                            Value tables, Value to) {
+  int64_t entries = target.entries();
+  int64_t rowShift = target.group; // a row has as many bytes as there are rows
+  VectorType type = b.vec(entries, b.getI8Type());
+  Values words;
+  for (int64_t p = 0; p < planes; ++p)
+    words.push_back(b.load(acts, b.add(at, p)));
+  for (int64_t t = 0; t < target.wordTables(); ++t) {
+    Value table;
+    for (int64_t p = 0; p < planes; ++p) {
+      int64_t shift = t * target.group - rowShift;
+      Value bits = shift < 0 ? b.shl(words[p], b.i64(-shift))
+                             : b.shr(words[p], b.i64(shift));
+      Value row = b.toIndex(b.andi(bits, b.i64((entries - 1) * entries)));
+      Value part = b.load(type, rows, b.add(row, p * entries * entries));
+      table = table ? b.add(table, part) : part;
+    }
+    b.store(table, tables, b.add(to, t * entries));
+  }
+}
+
+int64_t hwgq::getLookupWeightBytes(const LookupTarget &target,
+                                   const LookupTile &tile, int64_t blocks) {
+  return blocks * tile.planesW * tile.kh * target.tables(tile.words) * tile.kw *
+         target.lanes;
+}
+
+namespace {
+
+class TileEmitter {
+public:
+  TileEmitter(LoopBuilder &b, const LookupTarget &target,
+              const LookupTile &tile, Value tables, Value base, Value row,
+              Value column, Value weights, Value block)
+      : b(b), target(target), tile(tile), tables(tables), base(base), row(row),
+        column(column), weights(weights), block(block),
+        bytes(b.vec(target.lanes, b.getI8Type())),
+        halves(b.vec(target.lanes / 2, b.getI16Type())),
+        sumType(tile.bound() < 65536 ? halves
+                                     : b.vec(target.lanes / 2, b.getI32Type())),
+        count(target.tables(tile.words)) {
+    int64_t most = target.byteLookups(tile.planesA);
+    byteLookups = most;
+    int64_t parts =
+        llvm::divideCeil(tile.kw, std::min<int64_t>(maxSharing, most));
+    sharing = llvm::divideCeil(tile.kw, parts);
+    chunk = std::clamp<int64_t>(most / tile.kw, 1, count);
+    chunk = llvm::divideCeil(count, llvm::divideCeil(count, chunk));
+  }
+
+  Values emit() {
+    Values sums;
+    for (int64_t q = 0; q < tile.planesW; ++q) {
+      plane = q;
+      Values part = sumType == halves ? shortSums() : longSums();
+      for (auto [i, value] : llvm::enumerate(part)) {
+        if (q == 0)
+          sums.push_back(value);
+        else
+          sums[i] = b.add(sums[i], b.shl(value, b.splat(sumType, q)));
+      }
+    }
+    return sums;
+  }
+
+private:
+  /// Taps that one load of a table serves.
+  static constexpr int64_t maxSharing = 3;
+  /// Tables whose lookups stand in straight-line code.
+  static constexpr int64_t maxUnrolled = 4;
+
+  /// For each pixel the sum of bytes as 16-bit lanes, and of their upper bytes.
+  Values zeros() {
+    return Values(2 * tile.pixels, b.splat(halves, int64_t(0)));
+  }
+
+  Values shortSums() {
+    return split(b.carry(tile.kh, zeros(), [&](Value ky, ValueRange totals) {
+      return lookups(ky, b.index(0), count, totals);
+    }));
+  }
+
+  /// The same where 16 bits are too few: i32 after each run of tables.
+  Values longSums() {
+    int64_t most = (int64_t(1) << tile.planesA) - 1;
+    int64_t run =
+        std::clamp<int64_t>(65535 / (tile.kw * target.group * most), 1, count);
+    auto add = [&](Value ky, Value first, int64_t size, ValueRange sums) {
+      Values part = split(lookups(ky, first, size, zeros()));
+      Values result;
+      for (auto [sum, value] : llvm::zip(sums, part))
+        result.push_back(b.add(sum, arith::ExtUIOp::create(b, sumType, value)));
+      return result;
+    };
+    Values none(2 * tile.pixels, b.splat(sumType, int64_t(0)));
+    return b.carry(tile.kh, none, [&](Value ky, ValueRange start) {
+      int64_t whole = count / run * run;
+      Values sums = b.carry(b.index(0), b.index(whole), run, start,
+                            [&](Value first, ValueRange part) {
+                              return add(ky, first, run, part);
+                            });
+      return whole < count ? add(ky, b.index(whole), count - whole, sums)
+                           : sums;
+    });
+  }
+
+  /// The sums of even and of odd lanes of each pixel.
+  Values split(ValueRange totals) {
+    Values result;
+    for (int64_t p = 0; p < tile.pixels; ++p) {
+      Value high = totals[2 * p + 1];
+      result.push_back(
+          b.sub(totals[2 * p], b.shl(high, b.splat(halves, int64_t(8)))));
+      result.push_back(high);
+    }
+    return result;
+  }
+
+  /// Tables [first, first + size) of filter row ky.
+  Values lookups(Value ky, Value first, int64_t size, ValueRange totals) {
+    int64_t pixelBytes = count * target.entries();
+    Value y = b.add(row, b.mul(ky, tile.tapStepY));
+    Value at = b.add(b.mul(b.rem(y, tile.ring), tile.columns), column);
+    Value table = b.add(base, b.mul(at, pixelBytes));
+    int64_t tapBytes = tile.kw * target.lanes;
+    Value w =
+        b.add(b.mul(b.mul(block, tile.planesW), tile.kh), plane * tile.kh);
+    w = b.mul(b.add(w, ky), count * tapBytes);
+    auto run = [&](Value from, int64_t tables, ValueRange sums) {
+      Value g = b.add(first, from);
+      return addChunk(b.add(table, b.mul(g, target.entries())),
+                      b.add(w, b.mul(g, tapBytes)), tables, sums);
+    };
+    int64_t step = std::min(chunk, size), whole = size / step * step;
+    Values result = b.carry(
+        b.index(0), b.index(whole), step, totals,
+        [&](Value from, ValueRange sums) { return run(from, step, sums); });
+    return whole < size ? run(b.index(whole), size - whole, result) : result;
+  }
+
+  /// All taps of a row in `size` tables; the byte sums are added to `totals`.
+  Values addChunk(Value table, Value w, int64_t size, ValueRange totals) {
+    Values sums(tile.pixels), result(totals);
+    int64_t pending = 0;
+    int64_t straight = size <= maxUnrolled ? size : 1;
+    for (int64_t g = 0; g < straight; ++g)
+      pending =
+          addTable(b.add(table, g * target.entries()),
+                   b.add(w, g * tile.kw * target.lanes), pending, sums, result);
+    if (straight < size)
+      sums = b.carry(b.index(1), b.index(size), 1, sums,
+                     [&](Value g, ValueRange part) {
+                       Values next(part);
+                       addTable(b.add(table, b.mul(g, target.entries())),
+                                b.add(w, b.mul(g, tile.kw * target.lanes)), 0,
+                                next, result);
+                       return next;
+                     });
+    widen(sums, result);
+    return result;
+  }
+
+  /// The taps of a row in one table; returns the lookups in the byte sums.
+  int64_t addTable(Value table, Value w, int64_t pending, Values &sums,
+                   Values &totals) {
+    for (int64_t kx = 0; kx < tile.kw; kx += sharing) {
+      int64_t taps = std::min(sharing, tile.kw - kx);
+      if (pending + taps > byteLookups) {
+        widen(sums, totals);
+        pending = 0;
+      }
+      addTaps(table, w, kx, taps, sums);
+      pending += taps;
+    }
+    return pending;
+  }
+
+  void addTaps(Value table, Value w, int64_t first, int64_t taps,
+               Values &sums) {
+    Values indices;
+    std::map<int64_t, SmallVector<std::pair<int64_t, int64_t>>> uses;
+    for (int64_t t = 0; t < taps; ++t) {
+      indices.push_back(
+          load(bytes, weights, b.add(w, (first + t) * target.lanes)));
+      for (int64_t p = 0; p < tile.pixels; ++p)
+        uses[p * tile.pixelStep + (first + t) * tile.tapStepX].emplace_back(p,
+                                                                            t);
+    }
+    int64_t pixelBytes = count * target.entries();
+    for (auto &[x, users] : uses) {
+      Value entries = loadTable(b.add(table, x * pixelBytes));
+      for (auto [p, t] : users) {
+        Value found = lookup(entries, indices[t]);
+        sums[p] = sums[p] ? b.add(sums[p], found) : found;
+      }
+    }
+  }
+
+  Value load(VectorType type, Value memory, Value at) {
+    return vector::LoadOp::create(b, type, memory, ValueRange{at},
+                                  /*nontemporal=*/false,
+                                  llvm::MaybeAlign(type.getNumElements()));
+  }
+
+  /// A table in every part of a register that a shuffle treats alone.
+  Value loadTable(Value at) {
+    int64_t entries = target.entries();
+    Value table = load(b.vec(entries, b.getI8Type()), tables, at);
+    if (entries == target.lanes)
+      return table;
+    SmallVector<int64_t> mask;
+    for (int64_t i = 0; i < target.lanes; ++i)
+      mask.push_back(i % entries);
+    return vector::ShuffleOp::create(b, table, table, mask);
+  }
+
+  Value lookup(Value table, Value index) {
+    return createTargetIntrinsic(b, b.getLoc(), target.shuffle, {table, index});
+  }
+
+  void widen(Values &sums, Values &totals) {
+    for (int64_t p = 0; p < tile.pixels; ++p) {
+      if (!sums[p])
+        continue;
+      Value pairs = vector::BitCastOp::create(b, halves, sums[p]);
+      totals[2 * p] = b.add(totals[2 * p], pairs);
+      totals[2 * p + 1] =
+          b.add(totals[2 * p + 1], b.shr(pairs, b.splat(halves, int64_t(8))));
+      sums[p] = Value();
+    }
+  }
+
+  LoopBuilder &b;
+  const LookupTarget &target;
+  const LookupTile &tile;
+  Value tables, base, row, column, weights, block;
+  VectorType bytes, halves, sumType;
+  int64_t count;       // tables of a pixel
+  int64_t byteLookups; // lookups that a byte holds
+  int64_t sharing;     // taps that a load of a table serves
+  int64_t chunk;       // tables between two widenings
+  int64_t plane = 0;   // of the weights
+};
+
+} // namespace
+
+Values hwgq::emitLookupTile(LoopBuilder &b, const LookupTarget &target,
+                            const LookupTile &tile, Value tables, Value base,
+                            Value row, Value column, Value weights,
+                            Value block) {
+  return TileEmitter(b, target, tile, tables, base, row, column, weights, block)
+      .emit();
+}

@@ -1,0 +1,98 @@
+//===- WindowSums.cpp - sums of codes over windows ------------------------===//
+#include "WindowSums.h"
+#include "mlir/Dialect/Math/IR/Math.h"
+
+using namespace mlir;
+using namespace hwgq;
+
+WindowSums::WindowSums(LoopBuilder &b, const ConvLoops &conv,
+                       const Tasking &tasking, Value acts)
+    : conv(conv), in(conv.input), acts(acts),
+      words(llvm::divideCeil(conv.groupIn, 64)),
+      lineSize(conv.kw == 1 ? 0 : columns()),
+      taskSize(lineSize + tasking.pixels(conv)) {
+  scratch = memref::AllocOp::create(
+      b, MemRefType::get({ShapedType::kDynamic}, b.getI32Type()),
+      ValueRange{b.mul(tasking.bound, taskSize)}, b.getI64IntegerAttr(64));
+}
+
+/// Columns of the input that a row of outputs reads.
+int64_t WindowSums::columns() const {
+  return (conv.output.width - 1) * conv.strideX +
+         (conv.kw - 1) * conv.dilationX + 1;
+}
+
+Value WindowSums::groupWord(LoopBuilder &b, const Task &task) const {
+  return b.mul(task.group, words * in.planes);
+}
+
+/// Sum of all channels (of the group) over kh taps at `at` of image row y.
+Value WindowSums::columnSum(LoopBuilder &b, Value n, Value y, Value at) const {
+  Value sum = b.unroll(conv.kh, 4, {b.i64(0)}, [&](Value ky, ValueRange s) {
+    Value row = b.add(b.mul(ky, conv.dilationY), y);
+    return b.unroll(words, 4, s, [&](Value word, ValueRange part) {
+      Value total = part[0];
+      for (int64_t p = 0; p < in.planes; ++p) {
+        Value x = b.add(b.add(at, b.mul(word, in.planes)), p);
+        Value bits = memref::LoadOp::create(b, acts, ValueRange{n, row, x});
+        Value ones = math::CtPopOp::create(b, bits);
+        total = b.add(total, b.shl(ones, b.i64(p)));
+      }
+      return Values{total};
+    });
+  })[0];
+  return b.toI32(sum);
+}
+
+void WindowSums::sumRow(LoopBuilder &b, const Task &task, Value row) const {
+  const Image &out = conv.output;
+  Value line = b.mul(task.number, taskSize);
+  Value n = b.div(row, out.height);
+  Value y =
+      b.add(b.mul(b.rem(row, out.height), conv.strideY), in.top - conv.top);
+  Value to =
+      b.add(b.add(line, lineSize), b.mul(b.sub(row, task.row0), out.width));
+  Value group = groupWord(b, task);
+  auto column = [&](Value x) {
+    return b.add(b.mul(b.add(x, in.left - conv.left), in.pixelSize()), group);
+  };
+  if (conv.kw == 1)
+    return b.loop(out.width, [&](Value x) {
+      b.store(columnSum(b, n, y, column(b.mul(x, conv.strideX))), scratch,
+              b.add(to, x));
+    });
+  b.loop(columns(), [&](Value x) {
+    b.store(columnSum(b, n, y, column(x)), scratch, b.add(line, x));
+  });
+  b.loop(out.width, [&](Value x) {
+    Value first = b.add(line, b.mul(x, conv.strideX));
+    Value sum = b.unroll(conv.kw, 8, {b.i32(0)}, [&](Value kx, ValueRange s) {
+      Value at = b.add(first, b.mul(kx, conv.dilationX));
+      return Values{b.add(s[0], b.load(scratch, at))};
+    })[0];
+    b.store(sum, scratch, b.add(to, x));
+  });
+}
+
+void WindowSums::compute(LoopBuilder &b, const Task &task) const {
+  if (!conv.op.isMatMul)
+    return b.loop(task.row0, task.row1, 1,
+                  [&](Value row) { sumRow(b, task, row); });
+  Value sums = b.add(b.mul(task.number, taskSize), lineSize);
+  Value group = groupWord(b, task), zero = b.index(0);
+  b.loop(task.x0, task.x1, 1, [&](Value x) {
+    Value at = b.add(b.mul(x, in.pixelSize()), group);
+    b.store(columnSum(b, zero, zero, at), scratch,
+            b.add(sums, b.sub(x, task.x0)));
+  });
+}
+
+Value WindowSums::get(LoopBuilder &b, const Task &task, Value n, Value y,
+                      Value x, int64_t p) const {
+  const Image &out = conv.output;
+  Value sums = b.add(b.mul(task.number, taskSize), lineSize);
+  Value row = b.sub(b.add(b.mul(n, out.height), y), task.row0);
+  Value at =
+      conv.op.isMatMul ? b.sub(x, task.x0) : b.add(b.mul(row, out.width), x);
+  return b.load(scratch, b.add(b.add(sums, at), p));
+}

@@ -1,0 +1,39 @@
+//===- WindowSums.h - sums of codes over windows ----------------*- C++ -*-===//
+#ifndef HWGQ_LIB_CONVERSION_BITPACKTOLOOPS_WINDOWSUMS_H
+#define HWGQ_LIB_CONVERSION_BITPACKTOLOOPS_WINDOWSUMS_H
+
+#include "Contraction.h"
+
+namespace hwgq {
+
+/// S of Accumulator: for each output pixel of a task the sum of the codes of
+/// all taps and channels (of its group), from bit planes; the halo adds 0.
+class WindowSums {
+public:
+  /// `acts` is viewRows of the input. Allocates memory for all tasks.
+  WindowSums(LoopBuilder &b, const ConvLoops &conv, const Tasking &tasking,
+             mlir::Value acts);
+
+  /// Computes the sums of a task.
+  void compute(LoopBuilder &b, const Task &task) const;
+
+  /// The sum (i32) of pixel `p` to the right of (n, y, x).
+  mlir::Value get(LoopBuilder &b, const Task &task, mlir::Value n,
+                  mlir::Value y, mlir::Value x, int64_t p) const;
+
+private:
+  int64_t columns() const;
+  mlir::Value groupWord(LoopBuilder &b, const Task &task) const;
+  mlir::Value columnSum(LoopBuilder &b, mlir::Value n, mlir::Value y,
+                        mlir::Value at) const;
+  void sumRow(LoopBuilder &b, const Task &task, mlir::Value row) const;
+
+  const ConvLoops &conv;
+  const Image &in;
+  mlir::Value acts, scratch;
+  int64_t words, lineSize, taskSize; // of scratch
+};
+
+} // namespace hwgq
+
+#endif // HWGQ_LIB_CONVERSION_BITPACKTOLOOPS_WINDOWSUMS_H

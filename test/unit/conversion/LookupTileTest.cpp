@@ -1,0 +1,261 @@
+//===- LookupTileTest.cpp - lookup tiles against scalar loops -------------===//
+//
+// Each case is compiled for this machine and run, in the forms of the byte
+// shuffles that it has.
+//
+//===----------------------------------------------------------------------===//
+
+#include "../../../lib/Conversion/BitpackToLoops/LookupTile.h"
+#include "Jit.h"
+
+#include "llvm/TargetParser/Host.h"
+
+#include <gtest/gtest.h>
+
+#include <random>
+
+using namespace mlir;
+using namespace hwgq;
+
+namespace {
+
+LoopOptions form(unsigned bytes, bool permute) {
+  LoopOptions options;
+  options.vectorBytes = bytes;
+  options.vectorRegisters = bytes == 64 ? 32 : 16;
+  options.bytePermute = permute;
+  return options;
+}
+
+struct Form {
+  const char *feature;
+  LoopOptions options;
+};
+const Form forms[] = {{"avx512vbmi", form(64, true)},
+                      {"avx512bw", form(64, false)},
+                      {"avx2", form(32, false)},
+                      {"ssse3", form(16, false)}};
+
+/// Bytes as aligned as registers.
+struct alignas(64) Line {
+  uint8_t bytes[64];
+};
+std::vector<Line> align(const std::vector<uint8_t> &bytes) {
+  std::vector<Line> lines(llvm::divideCeil(bytes.size(), 64));
+  std::copy(bytes.begin(), bytes.end(), lines.front().bytes);
+  return lines;
+}
+
+/// A square convolution over an input that is already padded.
+struct Case {
+  int64_t size, words, channels, planesA, planesW, filter, stride, dilation;
+  bool ones;
+
+  int64_t outSize() const {
+    return (size - dilation * (filter - 1) - 1) / stride + 1;
+  }
+};
+
+class Conv {
+public:
+  Conv(const LoopOptions &options, const Case &c)
+      : options(options), target(getLookupTarget(options)), c(c) {
+    tile.planesA = c.planesA;
+    tile.planesW = c.planesW;
+    tile.kh = tile.kw = c.filter;
+    tile.words = c.words;
+    tile.columns = tile.ring = c.size;
+    tile.pixelStep = c.stride;
+    tile.tapStepX = tile.tapStepY = c.dilation;
+    tile.pixels = getLookupPixels(target, c.outSize());
+    blocks = llvm::divideCeil(c.channels, target.lanes);
+    std::mt19937_64 rng(1);
+    for (int64_t i = 0; i < c.size * c.size * c.words * c.planesA; ++i)
+      acts.push_back(c.ones ? ~0ull : rng());
+    for (int64_t i = 0;
+         i < blocks * target.lanes * c.filter * c.filter * c.words * c.planesW;
+         ++i)
+      weights.push_back(c.ones ? ~0ull : rng());
+  }
+
+  std::vector<int32_t> run() {
+    std::vector<uint8_t> rows = getLookupRows(target, c.planesA);
+    std::vector<uint8_t> indices = packIndices();
+    std::vector<Line> tables = align(std::vector<uint8_t>(tableBytes()));
+    std::vector<Line> alignedIndices = align(indices);
+    std::vector<int32_t> out(outElements(), 0x5a5a5a5a);
+    EXPECT_TRUE(runConv(
+        *build(rows.size(), indices.size()),
+        {acts.data(), rows.data(), tables.data(), alignedIndices.data(), out.data()}));
+    return out;
+  }
+
+  std::vector<int32_t> expected() const {
+    std::vector<int32_t> out;
+    for (int64_t y = 0; y < c.outSize(); ++y)
+      for (int64_t x = 0; x < c.outSize(); ++x)
+        for (int64_t k = 0; k < blocks * target.lanes; ++k)
+          out.push_back(sum(y, x, k));
+    return out;
+  }
+
+private:
+  int64_t tableBytes() const {
+    return c.size * c.size * target.tables(c.words) * target.entries();
+  }
+  int64_t outElements() const {
+    return c.outSize() * c.outSize() * blocks * target.lanes;
+  }
+  uint64_t weight(int64_t k, int64_t ky, int64_t kx, int64_t word,
+                  int64_t q) const {
+    return weights[(((k * c.filter + ky) * c.filter + kx) * c.words + word) *
+                       c.planesW +
+                   q];
+  }
+
+  int32_t sum(int64_t y, int64_t x, int64_t k) const {
+    int64_t total = 0;
+    for (int64_t ky = 0; ky < c.filter; ++ky)
+      for (int64_t kx = 0; kx < c.filter; ++kx)
+        for (int64_t word = 0; word < c.words; ++word)
+          for (int64_t p = 0; p < c.planesA; ++p)
+            for (int64_t q = 0; q < c.planesW; ++q)
+              total += int64_t(llvm::popcount(
+                           acts[(((y * c.stride + ky * c.dilation) * c.size +
+                                  x * c.stride + kx * c.dilation) *
+                                     c.words +
+                                 word) *
+                                    c.planesA +
+                                p] &
+                           weight(k, ky, kx, word, q)))
+                       << (p + q);
+    return int32_t(total);
+  }
+
+  std::vector<uint8_t> packIndices() const {
+    std::vector<uint8_t> result;
+    for (int64_t block = 0; block < blocks; ++block)
+      for (int64_t q = 0; q < c.planesW; ++q)
+        for (int64_t ky = 0; ky < c.filter; ++ky)
+          for (int64_t t = 0; t < target.tables(c.words); ++t)
+            for (int64_t kx = 0; kx < c.filter; ++kx)
+              for (int64_t lane = 0; lane < target.lanes; ++lane) {
+                uint64_t word = weight(block * target.lanes +
+                                           getLookupChannel(target, lane),
+                                       ky, kx, t / target.wordTables(), q);
+                result.push_back(word >>
+                                     (t % target.wordTables() * target.group) &
+                                 uint64_t(target.entries() - 1));
+              }
+    EXPECT_EQ(int64_t(result.size()),
+              getLookupWeightBytes(target, tile, blocks));
+    return result;
+  }
+
+  OwningOpRef<ModuleOp> build(int64_t rowBytes, int64_t indexBytes) {
+    OpBuilder builder(&context);
+    Type i64 = builder.getI64Type(), i32 = builder.getI32Type(),
+         i8 = builder.getI8Type();
+    int64_t words = c.size * c.size * c.words;
+    MemRefType types[] = {
+        MemRefType::get({words * c.planesA}, i64),
+        MemRefType::get({rowBytes}, i8), MemRefType::get({tableBytes()}, i8),
+        MemRefType::get({indexBytes}, i8),
+        MemRefType::get({c.outSize(), c.outSize(), blocks * target.lanes},
+                        i32)};
+    LoopBuilder b(builder.getUnknownLoc(), builder, options);
+    return buildConv(
+        builder, types, blocks, c.outSize(), tile.pixels,
+        [&](ValueRange arguments, Value k, Value y, Value x, int64_t pixels) {
+          b.setInsertionPoint(builder.getInsertionBlock(),
+                              builder.getInsertionPoint());
+          // All tables again for each tile: slow, but one place to emit.
+          b.loop(words, [&](Value word) {
+            emitLookupTables(
+                b, target, c.planesA, arguments[1], arguments[0],
+                b.mul(word, c.planesA), arguments[2],
+                b.mul(word, target.wordTables() * target.entries()));
+          });
+          LookupTile shape = tile;
+          shape.pixels = pixels;
+          Values sums = emitLookupTile(b, target, shape, arguments[2],
+                                       b.index(0), b.mul(y, c.stride),
+                                       b.mul(x, c.stride), arguments[3], k);
+          store(b, sums, arguments[4], k, y, x);
+        });
+  }
+
+  void store(LoopBuilder &b, ValueRange sums, Value out, Value k, Value y,
+             Value x) {
+    int64_t half = target.lanes / 2;
+    VectorType type = b.vec(half, b.getI32Type());
+    for (auto [i, sum] : llvm::enumerate(sums)) {
+      Value wide = sum.getType() == type
+                       ? sum
+                       : Value(arith::ExtUIOp::create(b, type, sum));
+      Value channel = b.add(b.mul(k, target.lanes), int64_t(i) % 2 * half);
+      vector::StoreOp::create(b, wide, out,
+                              ValueRange{y, b.add(x, int64_t(i) / 2), channel});
+    }
+  }
+
+  JitContext context;
+  const LoopOptions &options;
+  LookupTarget target;
+  Case c;
+  LookupTile tile;
+  int64_t blocks;
+  std::vector<uint64_t> acts, weights;
+};
+
+void checkOnEveryForm(const Case &c) {
+  auto host = llvm::sys::getHostCPUFeatures();
+  for (const auto &[feature, options] : forms) {
+    if (!host.lookup(feature))
+      continue;
+    SCOPED_TRACE(feature);
+    Conv conv(options, c);
+    EXPECT_EQ(conv.run(), conv.expected());
+  }
+}
+
+class LookupTileTest : public testing::Test {
+protected:
+  static void SetUpTestSuite() { initializeJit(); }
+};
+
+// size, words, channels, planesA, planesW, filter, stride, dilation, all bits
+// one
+TEST_F(LookupTileTest, RestOfARow) {
+  checkOnEveryForm({11, 1, 10, 2, 1, 3, 1, 1, false});
+}
+TEST_F(LookupTileTest, Bits) {
+  checkOnEveryForm({5, 3, 70, 1, 1, 3, 1, 1, true});
+}
+TEST_F(LookupTileTest, StrideAndPlanes) {
+  checkOnEveryForm({9, 2, 40, 2, 2, 3, 2, 1, false});
+}
+TEST_F(LookupTileTest, Dilation) {
+  checkOnEveryForm({8, 1, 24, 3, 1, 3, 1, 2, true});
+}
+// A byte holds fewer lookups than the filter has taps.
+TEST_F(LookupTileTest, WideCodes) {
+  checkOnEveryForm({6, 1, 32, 5, 3, 4, 1, 1, true});
+}
+TEST_F(LookupTileTest, OneByOne) {
+  checkOnEveryForm({5, 3, 64, 4, 1, 1, 1, 1, true});
+}
+// Sums of more than 16 bits, widened within a filter row.
+TEST_F(LookupTileTest, LongSums) {
+  checkOnEveryForm({3, 50, 16, 5, 1, 3, 1, 1, true});
+}
+
+TEST(LookupPixels, AreEven) {
+  LookupTarget target = getLookupTarget(forms[0].options);
+  EXPECT_EQ(getLookupPixels(target, 56), 7);
+  EXPECT_EQ(getLookupPixels(target, 7), 7);
+  EXPECT_EQ(getLookupPixels(target, 13), 7);
+  EXPECT_EQ(getLookupPixels(target, 8), 4);
+  EXPECT_EQ(getLookupPixels(target, 1), 1);
+}
+} // namespace
