@@ -9,13 +9,13 @@ import shares
 from costs import cost_model
 from engines import FLOAT, INT8, Unavailable, call
 from graphs import THREE_BY_THREE
-from measure import BINARY, Column, measure_graph, measure_layer, median, progress, stem
+from measure import BINARY, Column, measure_graph, measure_layer, median, median_times, progress, stem
 from rows import best_peer, layer_row, network_row
 
 HOST = Column("hwgq")
 AVX2 = Column("hwgq", "x86-64-v3")
 FLOATS = [Column("ORT f32"), Column("OV f32")]
-FAMILIES = {"popcount": 0.8, "lookup": 0.7, "dot8": 0.7}  # asked shares of their own ceilings
+SHARES = {"popcount": 0.8, "lookup": 0.7, "dot8": 0.7, "dot8-amx": 0.7}  # asked of a kernel's own ceiling
 LIMIT = {False: 25, True: 5}  # minutes
 
 
@@ -75,11 +75,16 @@ class Judge:
         self.bars.append(bar)
         print(bar, flush=True)
 
+    def kernels(self, column):
+        """The kernel families that can be forced on a target."""
+        amx = self.amx and column == HOST
+        return [k for k in SHARES if k != ("dot8" if amx else "dot8-amx")]
+
     # Layers.
 
     def measure_layers(self):
         for layer in THREE_BY_THREE:
-            forced = [Column("hwgq", c.target, family) for c in self.targets for family in FAMILIES] \
+            forced = [Column("hwgq", c.target, k) for c in self.targets for k in self.kernels(c)] \
                 if layer.channels == 256 or layer.channels > 64 and not self.quick else []
             for form in ("1w1a", "1w2a"):
                 progress(f"{layer.name} {form}")
@@ -159,25 +164,25 @@ class Judge:
         self.add("the same on the worst layer", found and min(found), 1 / 1.1, reason=reason)
 
     def family_shares(self):
-        """The best layer of each forced family on each target."""
+        """The best layer of each forced kernel on each target."""
         for column in self.targets:
-            for family, need in FAMILIES.items():
-                label = Column("hwgq", column.target, family).label
+            for kernel in self.kernels(column):
+                label, need = Column("hwgq", column.target, kernel).label, SHARES[kernel]
                 found = [(row["hwgq"][label]["own"]["share"], row["name"], row["form"], row["hwgq"][label]["own"]["loop"])
                          for row in self.layer_rows
-                         if row["hwgq"].get(label, {}).get("kernel", "").startswith(family) and "own" in row["hwgq"][label]]
+                         if row["hwgq"].get(label, {}).get("kernel") == kernel and "own" in row["hwgq"][label]]
                 if found:
                     share, name, form, loop = max(found)
-                    self.add(f"{family} kernel ({column.target}) on its best layer, {name} {form}, of its ceiling ({loop})", share, need, "%")
+                    self.add(f"{kernel} kernel ({column.target}) on its best layer, {name} {form}, of its ceiling ({loop})", share, need, "%")
                 else:
-                    self.add(f"{family} kernel ({column.target}) on its best layer, of its ceiling", None, need, "%",
-                             reason=self.why_no(label, family))
+                    self.add(f"{kernel} kernel ({column.target}) on its best layer, of its ceiling", None, need, "%",
+                             reason=self.why_no(label, kernel))
 
-    def why_no(self, label, family):
+    def why_no(self, label, kernel):
         for row in self.layer_rows:
             if "error" in row["times"].get(label, {}):
                 return row["times"][label]["error"]
-        return f"no layer ran with a {family} kernel"
+        return f"no layer ran with the {kernel} kernel"
 
     # Networks.
 
@@ -217,7 +222,7 @@ class Judge:
         progress(f"{name}: cost model")
         for column in targets:
             try:
-                ratio = cost_model(self.bench, *self.bench.network(name, "file", 1), column.target)["ratio"]
+                ratio = cost_model(self.bench, *self.bench.network(name, "file", 1), column.target, self.kernels(column))["ratio"]
                 self.add(f"{name} ({column.target}) chosen kernels' times, of the best forced ones", ratio, 1.1, most=True)
             except Unavailable as error:
                 self.add(f"{name} ({column.target}) chosen kernels' times, of the best forced ones", None, 1.1, most=True, reason=str(error))
@@ -232,9 +237,8 @@ class Judge:
         text = "resnet18 on two threads against one"
         try:
             model, x = self.bench.network("resnet18", "file", 1)
-            timers = [self.bench.engine(HOST, threads).prepare(model, x)[0] for threads in (1, 2)]
-            pairs = [(timers[0](0.5)["median_ms"], timers[1](0.5)["median_ms"]) for _ in range(self.bench.rounds)]
-            self.add(text, median([a / b for a, b in pairs]), 1.8)
+            times = median_times({n: self.bench.engine(HOST, n).prepare(model, x)[0] for n in (1, 2)}, self.bench.rounds, 0.3)
+            self.add(text, median([a / b for a, b in zip(times[1], times[2])]), 1.8)
         except Unavailable as error:
             self.add(text, None, 1.8, reason=str(error))
 

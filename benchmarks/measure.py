@@ -54,8 +54,8 @@ def progress(text):
 
 
 def interleave(timers, rounds, seconds):
-    """Medians of each timer in milliseconds, one a round. A timer that fails is left out: its
-    value is the error's text."""
+    """What each timer found, once a round. A timer that fails is left out: its value is the
+    error's text."""
     results = {key: [] for key in timers}
     order = list(timers)
     for turn in range(rounds):
@@ -63,10 +63,16 @@ def interleave(timers, rounds, seconds):
             if isinstance(results[key], str):
                 continue
             try:
-                results[key].append(timers[key](seconds)["median_ms"])
+                results[key].append(timers[key](seconds))
             except Unavailable as error:
                 results[key] = str(error)
     return results
+
+
+def median_times(timers, rounds, seconds):
+    """The median of each turn in milliseconds, or the error's text."""
+    results = interleave(timers, rounds, seconds)
+    return {key: r if isinstance(r, str) else [turn["median_ms"] for turn in r] for key, r in results.items()}
 
 
 def median(values):
@@ -196,7 +202,7 @@ def measure_layer(bench, layer, form, threads, batch, columns):
                 pair[column, count], reports[column] = prepare(bench, column, threads, graph, errors)
         if column not in errors:
             timers.update(pair)
-    times = interleave(timers, bench.rounds, bench.seconds)
+    times = median_times(timers, bench.rounds, bench.seconds)
     rows = {}
     for column in columns:
         pair = [times.get((column, count), errors.get(column)) for count in (1, CHAIN)]
@@ -223,7 +229,7 @@ def measure_graph(bench, graph_of, threads, columns, seconds):
         timer, report = prepare(bench, column, threads, lambda: graph_of(column.graph("file")), errors)
         if timer:
             timers[column], reports[column] = timer, report
-    times = interleave(timers, bench.rounds, seconds)
+    times = median_times(timers, bench.rounds, seconds)
     outcome = {**times, **errors}
     return {c: {"error": outcome[c]} if isinstance(outcome[c], str) else {"ms": median(outcome[c])}
             for c in columns}, reports

@@ -17,9 +17,8 @@ def layer_share(ceilings, report, macs, ms):
     result = {"kernel": layer["kernel"], "storage": layer["storage"]}
     rate = macs / ms * 1e-6 if ms > 0 else None
     result["rate"], features = rate, shares.features_of(ceilings, report)
-    for name, family in (("best", None), ("own", shares.family_of(layer["kernel"]))):
-        found = shares.best(ceilings, features, layer["act"], layer["weight"], family) \
-            if name == "best" or family else None
+    for name, kernel in (("best", None), ("own", layer["kernel"])):
+        found = shares.best(ceilings, features, layer["act"], layer["weight"], kernel)
         if found and rate:
             result[name] = {"loop": found[0], "ceiling": found[1], "share": rate / found[1]}
     return result

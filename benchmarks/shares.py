@@ -4,8 +4,6 @@ import json
 
 from engines import call
 
-FAMILIES = ("popcount", "lookup", "dot8", "f32")
-
 
 def measure(bin_dir, quick=False):
     """The table of hwgq-ceilings."""
@@ -54,16 +52,16 @@ def rates(measured, features, act, weight):
     return found
 
 
-def best(measured, features, act, weight, family=None):
-    """(loop, rate) of the fastest loop, of one family or of all; None where there is none."""
+def best(measured, features, act, weight, kernel=None):
+    """(loop, rate) of the fastest loop of all, or of those that a kernel is built on; None where there is none."""
     found = {name: rate for name, rate in rates(measured, features, act, weight).items()
-             if family is None or name.split()[0] == family}
+             if kernel is None or is_built_on(kernel, name)}
     return max(found.items(), key=lambda item: item[1]) if found else None
 
 
-def family_of(kernel):
-    """The family of loops that a kernel of the compiler is built on; None for scalar code."""
-    return next((f for f in FAMILIES if kernel.startswith(f)), None)
+def is_built_on(kernel, loop):
+    """A kernel's name begins with its family, as the loop's does; tiles of AMX are a kernel of their own."""
+    return kernel.split("-")[0] == loop.split()[0] and ("amx" in kernel) == ("amx" in loop)
 
 
 def least_ms(measured, report):

@@ -109,8 +109,9 @@ def test_shares_count_planes():
     assert shares.best(measured, shares.features_of(measured, v3), "u2", "b1") == ("lookup pshufb 256", 450)
     assert shares.best(measured, everything, "u2", "b1") == ("dot8 amx tdpbusd", 2000)
     assert shares.best(measured, everything, "u2,-1,1", "s2", "popcount") == ("popcount vpopcntq 512", 250)
-    assert shares.best(measured, everything, "u8", "b1", "dot8") == ("dot8 amx tdpbusd", 2000)
-    assert shares.best(measured, {"avx2"}, "u8", "b1", "dot8") is None
+    assert shares.best(measured, everything, "u8", "b1", "dot8-amx") == ("dot8 amx tdpbusd", 2000)
+    assert shares.best(measured, everything, "u2", "b1", "dot8") == ("dot8 maddubs 256 small", 130)
+    assert shares.best(measured, everything, "u8", "b1", "dot8") is None
     assert shares.best(measured, {"avx2"}, "f32", "b1") == ("f32 fma 256", 50)
     layers = [{"act": "u2", "weight": "b1", "macs": 2e9}, {"act": "f32", "weight": "f32", "macs": 5e7}]
     assert shares.least_ms(measured, {"target": "host", "features": [], "layers": layers}) == pytest.approx(2)
@@ -126,8 +127,8 @@ def judged(monkeypatch):
         theirs = {"ORT f32": 2.0, "OV f32": 3.0, "ORT int8": 1.0, "OV int8": 0.5, "OV bin": 0.1}
 
         def outcome(column, key):
-            if column.engine == "hwgq" and column.kernel == "dot8":
-                return {"error": "no kernel is named dot8"}
+            if column.engine == "hwgq" and column.kernel == "dot8-amx":
+                return {"error": "no kernel is named dot8-amx"}
             return {key: ours if column.engine == "hwgq" else theirs[column.engine], "one_ms": 3.0}
 
         def layers(bench, layer, form, threads, batch, columns):
@@ -156,7 +157,7 @@ def test_bars_that_are_reached_and_that_are_not(judged, capsys):
     assert [next(b for b in r["bars"] if b["text"].startswith(text))["reached"] for r in (fast, slow)] == [True, False]
     assert "x86-64-v3" in out and "icelake-server" in out and "left out by --quick" in out
     assert 0 < failed_fast < failed_slow == sum(not b["reached"] for b in slow["bars"])
-    missing = next(b for b in fast["bars"] if b["text"].startswith("dot8 kernel (host)"))
+    missing = next(b for b in fast["bars"] if b["text"].startswith("dot8-amx kernel (host)"))
     assert missing["figure"] is None and not missing["reached"] and "no kernel is named dot8" in missing["reason"]
     assert "not measured: no kernel is named dot8" in out
     xml.etree.ElementTree.fromstring(chart.write_chart({**made_up_ceilings(), "date": "today", **fast}))
