@@ -115,7 +115,7 @@ class Judge:
         return times[column]["layer_ms"]
 
     @staticmethod
-    def fastest(times, engines, key, amx=True):
+    def fastest(times, engines, key, amx=None):
         peer = best_peer(times, engines, key, amx)
         if not peer:
             raise Unavailable("no peer ran")
@@ -126,7 +126,7 @@ class Judge:
         self.add(f"{form} {text}, geometric mean over 3x3 layers", found and geometric_mean(found), need,
                  reason=reason, **options)
 
-    def against(self, column, engines, amx=True):
+    def against(self, column, engines, amx=None):
         return lambda layer, times: (self.fastest(times, engines, "layer_ms", amx) / self.layer_ms(times, column))
 
     def judge_layers(self):
@@ -196,14 +196,14 @@ class Judge:
         self.network_rows.append(network_row(name, 1, 1, times, reports, self.ceilings))
         return targets, times
 
-    def network_bar(self, name, column, times, engines, need, amx=True, **options):
+    def network_bar(self, name, column, times, engines, need, amx=None, **options):
         text = f"{name} ({column.target}) against the best {'float32' if engines == FLOAT else 'int8'} peer"
         figure, reason = None, times[column].get("error", "")
         if not reason:
             peer = best_peer(times, engines, "ms", amx)
             reason = "no peer ran"
             figure = peer and peer[1] / times[column]["ms"]
-        self.add(text + (", no AMX" if not amx else ""), figure, need, reason=reason, **options)
+        self.add(text + (", no AMX" if amx is False else ""), figure, need, reason=reason, **options)
 
     def judge_network(self, name):
         targets, times = self.measure_network(name)
@@ -211,7 +211,7 @@ class Judge:
             amx = self.amx and column == HOST
             if name == "resnet18":
                 self.network_bar(name, column, times, FLOAT, 8 if amx else 6, summit=None if amx else 7.5)
-                self.network_bar(name, column, times, INT8, 2 if amx else 1.5, amx=amx or not self.amx, summit=None if amx else 2)
+                self.network_bar(name, column, times, INT8, 2 if amx else 1.5, amx=column == HOST, summit=None if amx else 2)
             elif name == "alexnet":
                 self.network_bar(name, column, times, FLOAT, 7, summit=8.5)
             else:

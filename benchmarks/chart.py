@@ -19,11 +19,10 @@ def groups(report):
         least = min(((r["threads"], r["batch"]) for r in rows), default=None)
         for row in (r for r in rows if (r["threads"], r["batch"]) == least):
             times = {label: t[key] for label, t in row["times"].items() if "error" not in t}
-            floats = [times[n] for n in FLOAT if n in times]
+            floats, bytes_ = ([ms for label, ms in times.items() if label.startswith(names)] for names in (FLOAT, INT8))
             if not floats:
                 continue
             bars = [("best float32 peer", min(floats))]
-            bytes_ = [times[n] for n in INT8 if n in times]
             bars += [("best int8 peer", min(bytes_))] if bytes_ else []
             bars += [(BINARY, ms) for label, ms in times.items() if label.startswith("OV bin")]
             bars += [(label, ms) for label, ms in times.items() if label.startswith("hwgq") and not label.endswith("valid")]

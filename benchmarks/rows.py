@@ -4,10 +4,11 @@ import shares
 from engines import FLOAT, INT8
 
 
-def best_peer(times, names, key, amx=True):
-    """(label, milliseconds) of the fastest peer that ran, or None; `times` is {column: outcome}."""
+def best_peer(times, names, key, amx=None):
+    """(label, milliseconds) of the fastest peer that ran, or None; `times` is {column: outcome};
+    `amx` takes only peers with it or only peers without."""
     found = [(column.label, outcome[key]) for column, outcome in times.items()
-             if column.engine in names and column.amx == amx and "error" not in outcome]
+             if column.engine in names and amx in (None, column.amx) and "error" not in outcome]
     return min(found, key=lambda item: item[1]) if found else None
 
 
