@@ -1,8 +1,10 @@
 #!/usr/bin/env python3
-"""Prints the network table of docs/Status.md: compiles each model, compares the module with the reference
-interpreter bit for bit, and times it on one thread.
+"""Prints the network tables of docs/Status.md: compiles each network with the folding verified and compares the
+module with the reference interpreter bit for bit.
 
     .venv/bin/python scripts/status.py [MODEL.onnx ...]      default: examples/digits and the models beside the checkout
+    .venv/bin/python scripts/status.py --networks [NAME[,ENCODING[,WEIGHTS]] ...]
+                                    generated networks at full size; default: every one, in its first way of writing
 """
 
 import glob
@@ -11,13 +13,34 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 BIN = os.path.join(os.environ.get("HWGQ_BUILD", os.path.join(ROOT, "build")), "bin")
 
 
-def run(*command):
-    return subprocess.run(command, capture_output=True, text=True, timeout=600)
+class Failed(Exception):
+    """A program refused what it was given."""
+
+
+def run(program, *arguments):
+    done = subprocess.run([f"{BIN}/{program}", *arguments], capture_output=True, text=True, timeout=1200)
+    if done.returncode:
+        raise Failed(f"{program}: " + done.stderr.strip().split("\n")[0].split("error: ")[-1])
+    return done.stdout
+
+
+def compile_measured(model, module, report):
+    """Seconds and the peak memory in MB of a compilation, folding verified."""
+    start = time.perf_counter()
+    process = subprocess.Popen(
+        [f"{BIN}/hwgq-compile", model, "-o", module, f"--report={report}", "--verify-folding"], stderr=subprocess.PIPE, text=True
+    )
+    message = process.stderr.read()
+    _, status, usage = os.wait4(process.pid, 0)
+    if status:
+        raise Failed("refused: " + message.strip().split("\n")[0].split("error: ")[-1].replace(model + ": ", ""))
+    return time.perf_counter() - start, usage.ru_maxrss / 1024
 
 
 def outputs(folder):
@@ -26,44 +49,80 @@ def outputs(folder):
     return [(name, open(os.path.join(folder, name), "rb").read()) for name in files]
 
 
-def row(model):
-    """One line of the table, or why the model is refused."""
+def measure(model, inputs, folder):
+    """The columns that both tables have, and (seconds, MB) of the compilation."""
+    module, report = os.path.join(folder, "m.so"), os.path.join(folder, "r.json")
+    cost = compile_measured(model, module, report)
+    run("hwgq-run", module, *inputs, "-o", f"{folder}/run")
+    run("hwgq-eval", model, *inputs, "-o", f"{folder}/eval", "--to=hwgq")
+    same = outputs(f"{folder}/run") == outputs(f"{folder}/eval")
+    layers = json.load(open(report))["layers"]
+    coded = [layer for layer in layers if layer["act"] != "f32" and layer["weight"] != "f32"]
+    names = {layer["name"] for layer in layers}  # The planes of a layer are one.
+    on_codes = {layer["name"] for layer in coded}
+    folded, channels = sum(layer["channels_folded"] for layer in layers), sum(layer["channels"] for layer in coded)
+    columns = f"{'yes' if same else 'NO'} | {len(on_codes)} of {len(names)} | {folded} of {channels}"
+    return module, columns, cost
+
+
+def file_row(model):
+    """One line of the table of files, or why the model is refused."""
     name = os.path.basename(model).removesuffix(".onnx")
     name = "digits" if name == "model" else name
     with tempfile.TemporaryDirectory() as folder:
-        module, report = os.path.join(folder, "m.so"), os.path.join(folder, "r.json")
-        compiled = run(f"{BIN}/hwgq-compile", model, "-o", module, f"--report={report}", "--verify-folding")
-        if compiled.returncode:
-            reason = compiled.stderr.strip().split("\n")[0].split("error: ")[-1]
-            return f"| {name} | refused: {reason.replace(model + ': ', '')} | | | | |"
-        for program, target, extra in (("hwgq-run", module, ()), ("hwgq-eval", model, ("--to=hwgq",))):
-            done = run(f"{BIN}/{program}", target, "--random=1", "-o", os.path.join(folder, program), *extra)
-            if done.returncode:
-                return f"| {name} | {program}: {done.stderr.strip()} | | | | |"
-        same = outputs(f"{folder}/hwgq-run") == outputs(f"{folder}/hwgq-eval")
-        layers = json.load(open(report))["layers"]
-        coded = [layer for layer in layers if layer["act"] != "f32" and layer["weight"] != "f32"]
-        folded = sum(layer["channels_folded"] for layer in layers)
-        channels = sum(layer["channels"] for layer in coded)
-        timed = json.loads(run(f"{BIN}/hwgq-run", module, "--random=1", "--benchmark=0.3", "--threads=1", "--json").stdout)
-        return (
-            f"| {name} | {'yes' if same else 'NO'} | {len(coded)} of {len(layers)} | {folded} of {channels} | "
-            f"{os.path.getsize(module) / 1024:.0f} / {os.path.getsize(model) / 1024:.0f} | {timed['median_ms']:.4f} |"
-        )
+        try:
+            module, columns, _ = measure(model, ["--random=1"], folder)
+            timed = json.loads(run("hwgq-run", module, "--random=1", "--benchmark=0.3", "--threads=1", "--json"))
+        except Failed as failure:
+            return f"| {name} | {failure} | | | | |"
+        sizes = f"{os.path.getsize(module) / 1024:.0f} / {os.path.getsize(model) / 1024:.0f}"
+        return f"| {name} | {columns} | {sizes} | {timed['median_ms']:.4f} |"
+
+
+def network_row(name, encoding=None, form=None):
+    """One line of the table of generated networks."""
+    import numpy as np
+    import onnx
+    from hwgq import networks
+
+    network = networks.NETWORKS[name]
+    encoding, form = encoding or network.encodings[0], form or network.forms[0]
+    with tempfile.TemporaryDirectory() as folder:
+        path, image = os.path.join(folder, "model.onnx"), os.path.join(folder, "in.npy")
+        model = networks.generate(name, encoding, form)
+        weights = 4 * sum(int(np.prod(tensor.dims)) for tensor in model.graph.initializer)
+        onnx.save(model, path)
+        np.save(image, networks.inputs(name, 1, 1))
+        del model
+        try:
+            module, columns, (seconds, peak) = measure(path, [image], folder)
+        except Failed as failure:
+            return f"| {name} | {encoding}, {form} | {failure} | | | | | |"
+        sizes = f"{os.path.getsize(module) / 2**20:.1f} / {weights / 2**20:.1f}"
+        return f"| {name} | {encoding}, {form} | {columns} | {sizes} | {seconds:.1f} | {peak:.0f} |"
 
 
 def main():
-    models = sys.argv[1:]
-    if not models:
+    arguments = sys.argv[1:]
+    if arguments[:1] == ["--networks"]:
+        from hwgq import networks
+
+        print("| network | encoding, weights | equals the reference | layers on codes | channels folded | MiB module / float32 | s | MB |")
+        print("|---|---|---|---|---|---|---|---|")
+        for name in arguments[1:] or networks.NETWORKS:
+            print(network_row(*name.split(",")), flush=True)
+        return
+    if not arguments:
         beside = os.environ.get("HWGQ_MODELS", os.path.join(ROOT, "..", "shared", "models"))
-        models = [os.path.join(ROOT, "examples", "digits", "model.onnx")]
+        arguments = [os.path.join(ROOT, "examples", "digits", "model.onnx")]
         for folder in ("exported", "trained"):
-            models += sorted(glob.glob(os.path.join(beside, folder, "*.onnx")))
+            arguments += sorted(glob.glob(os.path.join(beside, folder, "*.onnx")))
     print("| network | equals the reference | layers on codes | channels folded | KiB module / ONNX | ms, one thread |")
     print("|---|---|---|---|---|---|")
-    for model in models:
-        print(row(model), flush=True)
+    for model in arguments:
+        print(file_row(model), flush=True)
 
 
 if __name__ == "__main__":
+    sys.path.append(os.path.join(ROOT, "python"))
     main()
