@@ -138,6 +138,17 @@ void hwgq::describeLevels(Value value, ArrayRef<float> all,
     quantizer.scales = {quantizer.grid->scale};
 }
 
+/// Whether a quantiser of a longer chain is the same one, or does without some
+/// of the levels: what stands before may never give them.
+static bool joins(const Quantizer &longer, const Quantizer &shorter) {
+  if (longer.levels == shorter.levels)
+    return longer.scales == shorter.scales;
+  return longer.scales.size() == 1 &&
+         llvm::all_of(longer.levels, [&](float level) {
+           return llvm::is_contained(shorter.levels, level);
+         });
+}
+
 LogicalResult hwgq::findQuantizer(Value value, ConstantReader &constants,
                                   Quantizer &quantizer) {
   std::optional<SmallVector<float>> levels;
@@ -148,8 +159,7 @@ LogicalResult hwgq::findQuantizer(Value value, ConstantReader &constants,
     if (found) { // earlier ops join as long as the channels stay alike
       Quantizer longer;
       if (tryCut(cut, value, constants, longer, nullptr) != Outcome::Step ||
-          longer.levels != quantizer.levels ||
-          longer.scales != quantizer.scales)
+          !joins(longer, quantizer))
         break;
       quantizer = std::move(longer);
       continue;

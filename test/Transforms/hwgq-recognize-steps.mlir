@@ -40,6 +40,35 @@ func.func @sign_where(%x: !x, %z: !x) -> !x {
   return %y : !x
 }
 
+// Sign(Sign(x) + 0.1), as tf2onnx writes Larq's sign, is >=: the first Sign
+// never gives -0.1, so that the middle level of the second does not occur.
+// CHECK-LABEL: @sign_plus_sign
+// CHECK: hwgq.quantize %arg0 {step = #hwgq.sign<">=">} : tensor<?x4xf32> -> tensor<?x4x!hwgq.code<b1>>
+func.func @sign_plus_sign(%x: !x, %init: !x) -> !x {
+  %zero = arith.constant dense<0.0> : tensor<f32>
+  %one = arith.constant dense<1.0> : tensor<f32>
+  %minus = arith.constant dense<-1.0> : tensor<f32>
+  %tenth = arith.constant dense<0.1> : tensor<f32>
+  %z = linalg.broadcast ins(%zero : tensor<f32>) outs(%init : !x) dimensions = [0, 1]
+  %p = linalg.broadcast ins(%one : tensor<f32>) outs(%init : !x) dimensions = [0, 1]
+  %m = linalg.broadcast ins(%minus : tensor<f32>) outs(%init : !x) dimensions = [0, 1]
+  %t = linalg.broadcast ins(%tenth : tensor<f32>) outs(%init : !x) dimensions = [0, 1]
+  %e = arith.cmpf oeq, %x, %z : !x
+  %l = arith.cmpf olt, %x, %z : !x
+  %g = arith.cmpf ogt, %x, %z : !x
+  %a = arith.select %e, %z, %x : !b, !x
+  %b = arith.select %l, %m, %a : !b, !x
+  %s = arith.select %g, %p, %b : !b, !x
+  %u = arith.addf %s, %t : !x
+  %ue = arith.cmpf oeq, %u, %z : !x
+  %ul = arith.cmpf olt, %u, %z : !x
+  %ug = arith.cmpf ogt, %u, %z : !x
+  %ua = arith.select %ue, %z, %u : !b, !x
+  %ub = arith.select %ul, %m, %ua : !b, !x
+  %y = arith.select %ug, %p, %ub : !b, !x
+  return %y : !x
+}
+
 // CHECK-LABEL: @sign_ternary
 // CHECK: hwgq.quantize %arg0 {step = #hwgq.step<[ge 0.0{{.*}}, gt 0.0{{.*}}], values = [-1, 0, 1], nan = 0>} : tensor<?x4xf32> -> tensor<?x4x!hwgq.code<u2, -1, 1>>
 func.func @sign_ternary(%x: !x) -> !x {

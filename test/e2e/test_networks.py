@@ -41,7 +41,14 @@ def test_same_bits_and_on_codes(case, tmp_path):
 
     layers = programs.read_json(report)["layers"]
     assert_on_codes(layers, netcases.both_quantised(case.model))
+    if case.name in SIGNS or (case.name in ONNX_SIGNS and case.encoding != "own"):
+        assert {layer["act"] for layer in layers if layer["name"] != "conv0"} <= {"f32", "b1"}
     assert_packed(layers, netcases.weight_counts(case.model), case.full)
+
+
+# Networks whose activations are +-1; ONNX's Sign has a third level, 0, in the form that its makers export.
+SIGNS = {"alexnet-sign", "quicknet", "cnv-w1a1"}
+ONNX_SIGNS = {"xnor-alexnet", "xnor-resnet18", "bnn-vgg", "birealnet18", "reactnet18", "dorefa-alexnet-w1a1"}
 
 
 def assert_on_codes(layers, names):
@@ -207,6 +214,83 @@ def test_batches(name, tmp_path):
     for module in (dynamic, single):
         row = {case.input_name: inputs[case.input_name][5:6]}
         programs.assert_same_bits(programs.run_module(module, row, tmp_path / "one"), [expected[5:6]])
+
+
+def small_network(layers, path):
+    """x [N, 8, 6, 6] through `layers`, a function of the graph and of x, with seeded numbers."""
+    from hwgq.networks.graph import Graph
+
+    rng = np.random.default_rng(11)
+    graph = Graph("small", {"x": rng.standard_normal((4, 8, 6, 6)).astype(np.float32)})
+    model = graph.model([layers(graph, graph.inputs["x"], rng)])
+    onnx.save(model, path)
+    return model
+
+
+def quant(graph, x, scale, bits, signed, **options):
+    kinds = dict(signed=signed, narrow=0, rounding_mode="ROUND")
+    return graph.add("Quant", x, graph.constant(np.float32(scale), "scale"), graph.scalar(0), graph.scalar(bits), **kinds, **options)
+
+
+def conv(graph, x, weight, **options):
+    return graph.add("Conv", x, weight, kernel_shape=[3, 3], pads=[1, 1, 1, 1], **options)
+
+
+def per_channel_thresholds(graph, x, rng):
+    """Thresholds of each channel on its own, some channels constant, behind a float tensor and behind a convolution."""
+    for width in (8, 16):
+        rows = np.sort(rng.normal(0, x.value.std(), (x.shape[1], 3)), axis=1).astype(np.float32)
+        rows[0] = np.inf
+        rows[1, 0] = -np.inf
+        x = graph.add("MultiThreshold", x, graph.constant(rows, "thresholds"), out_dtype="UINT2")
+        x = graph.add("Mul", x, graph.scalar(0.5))
+        signs = rng.choice(np.float32([-0.25, 0.25]), (width, x.shape[1], 3, 3))
+        x = conv(graph, x, graph.constant(signs, "weight"), name=f"conv{width}")
+    return x
+
+
+def per_channel_scales(graph, x, rng):
+    """A step for each input channel in front of a depthwise convolution; weights of 2, 3 and 4 bits with a step a filter."""
+    y = quant(graph, x, rng.uniform(0.3, 0.9, (1, 8, 1, 1)), 2, 0)
+    signs = rng.choice(np.float32([-0.5, 0.5]), (8, 1, 3, 3))
+    y = conv(graph, y, graph.constant(signs, "depthwise_weight"), name="depthwise", group=8)
+    for bits in (2, 3, 4):
+        y = quant(graph, y, y.value.std() / 2, 3, 0)
+        weight = graph.constant(rng.standard_normal((8, 8, 3, 3)).astype(np.float32), "latent")
+        weight = quant(graph, weight, rng.uniform(0.3, 0.6, (8, 1, 1, 1)), bits, 1)
+        y = conv(graph, y, weight, name=f"conv{bits}")
+    return y
+
+
+@pytest.mark.parametrize("layers", [per_channel_thresholds, per_channel_scales], ids=lambda f: f.__name__)
+def test_per_channel(layers, tmp_path):
+    """Everything on codes, the reference's bits, and what the operators say."""
+    model = small_network(layers, tmp_path / "model.onnx")
+    report = tmp_path / "report.json"
+    module = programs.compile_model(tmp_path / "model.onnx", tmp_path / "model.so", "--verify-folding", f"--report={report}")
+    x = np.random.default_rng(12).standard_normal((5, 8, 6, 6)).astype(np.float32)
+    (actual,) = programs.run_module(module, {"x": x}, tmp_path / "run")
+    programs.assert_same_bits([actual], programs.evaluate(tmp_path / "model.onnx", {"x": x}, tmp_path / "reference"))
+    named = programs.read_json(report)["layers"]
+    assert_on_codes(named, [layer["name"] for layer in named])
+    assert_near(actual, list(netcases.run_nodes(model, x))[-1][1], 1e-4)
+
+
+def test_scale_of_each_input_channel_is_refused_on_codes(tmp_path):
+    """One sum of products has one scale: such a layer is computed on floats, and the report says why."""
+
+    def layers(graph, x, rng):
+        y = quant(graph, x, rng.uniform(0.3, 0.9, (1, 8, 1, 1)), 2, 0)
+        return conv(graph, y, graph.constant(rng.choice(np.float32([-0.5, 0.5]), (4, 8, 3, 3)), "weight"), name="dense")
+
+    model = small_network(layers, tmp_path / "model.onnx")
+    report = tmp_path / "report.json"
+    module = programs.compile_model(tmp_path / "model.onnx", tmp_path / "model.so", f"--report={report}")
+    (layer,) = programs.read_json(report)["layers"]
+    assert layer["act"] == "f32" and "scale per channel" in layer["reason"]
+    x = np.random.default_rng(12).standard_normal((5, 8, 6, 6)).astype(np.float32)
+    (actual,) = programs.run_module(module, {"x": x}, tmp_path / "run")
+    assert_near(actual, list(netcases.run_nodes(model, x))[-1][1], 1e-4)
 
 
 # Convolutions with 1-bit weights, fully connected ones, quantisers, batch norms; millions of low-bit weights.
