@@ -23,7 +23,7 @@ BIN = BUILD / "bin"
 MODELS = pathlib.Path(os.environ.get("HWGQ_MODELS", ROOT.parent / "shared" / "models"))
 DIGITS = ROOT / "examples" / "digits"
 EXHAUSTIVE = os.environ.get("HWGQ_TEST_ALL", "") == "1"
-TIMEOUT = 300 if EXHAUSTIVE else 180
+TIMEOUT = 3600 if EXHAUSTIVE else 180
 
 # Built with sanitizers: slower, and their shadow memory is no memory that programs use.
 SANITIZED = os.environ.get("HWGQ_SANITIZED", "") == "1"
