@@ -203,6 +203,9 @@ bool hwgq::isElementwise(Operation *op) {
 
 /// Cuts that a list holds; of more, the nearest and the farthest.
 static constexpr size_t kMaxCuts = 64;
+/// A chain of more ops is none: no step function has so many, and each value of
+/// a graph is the end of one.
+static constexpr size_t kMaxChain = 2048;
 
 SmallVector<Value> hwgq::findCuts(Value result, ConstantReader &constants) {
   SmallVector<Value> cuts;
@@ -218,7 +221,9 @@ SmallVector<Value> hwgq::findCuts(Value result, ConstantReader &constants) {
     return x != y && x->isBeforeInBlock(y);
   };
   SmallVector<Value> frontier = {result};
-  while (true) {
+  for (size_t expanded = 0;; ++expanded) {
+    if (expanded == kMaxChain)
+      return {};
     auto at = llvm::max_element(frontier, before);
     Value value = *at;
     if (frontier.size() == 1 && value != result) {

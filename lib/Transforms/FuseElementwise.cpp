@@ -20,6 +20,15 @@ static bool isBroadcast(linalg::GenericOp op) {
              op.getNumLoops();
 }
 
+/// Bodies stay at a size that code generation takes in linear time.
+static bool isSmall(linalg::GenericOp producer, Operation *consumer) {
+  constexpr size_t kMaxOps = 256;
+  auto generic = dyn_cast<linalg::GenericOp>(consumer);
+  return generic && producer.getBody()->getOperations().size() +
+                            generic.getBody()->getOperations().size() <=
+                        kMaxOps;
+}
+
 /// The results of `op` have a single op as their user.
 static bool hasOneUser(Operation *op) {
   Operation *user = nullptr;
@@ -39,7 +48,8 @@ struct FuseElementwise : hwgq::impl::FuseElementwiseBase<FuseElementwise> {
     linalg::populateElementwiseOpsFusionPatterns(
         patterns, [](OpOperand *operand) {
           auto producer = operand->get().getDefiningOp<linalg::GenericOp>();
-          return producer && (isBroadcast(producer) || hasOneUser(producer));
+          return producer && isSmall(producer, operand->getOwner()) &&
+                 (isBroadcast(producer) || hasOneUser(producer));
         });
     linalg::GenericOp::getCanonicalizationPatterns(patterns, &getContext());
     linalg::populateEraseUnusedOperandsAndResultsPatterns(patterns);

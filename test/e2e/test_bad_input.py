@@ -67,6 +67,13 @@ def test_hostile_for_the_interpreter(tmp_path):
         programs.refused("hwgq-eval", path, tmp_path / "x.npy", "-o", out, outputs=[out], **LIMITS)
 
 
+def test_file_beyond_protobuf(tmp_path):
+    with open(tmp_path / "model.onnx", "wb") as file:
+        file.truncate(2**31)
+    output = tmp_path / "model.so"
+    programs.refused("hwgq-compile", tmp_path / "model.onnx", "-o", output, says="larger than 2 GB.*external data", outputs=[output], **LIMITS)
+
+
 def test_cut_models(tmp_path):
     content = small_model()
     step = 1 if programs.EXHAUSTIVE else max(1, len(content) // 40)

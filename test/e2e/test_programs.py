@@ -195,6 +195,15 @@ def test_large_weights(tmp_path):
     assert (tmp_path / "m.mlir").stat().st_size > 2 * weights.nbytes
 
 
+def test_chain_of_several_loops(tmp_path):
+    """A chain longer than what becomes one loop."""
+    nodes = [node("Add", [f"t{i - 1}" if i else "x", "c"], [f"t{i}" if i < 699 else "y"], name=f"n{i}") for i in range(700)]
+    path = save_model(model(nodes, {"x": ["n", 3]}, ["y"], constants({"c": np.float32(0.5)})), tmp_path / "m.onnx")
+    module = programs.compile_model(path, tmp_path / "m.so")
+    (y,) = programs.run_module(module, {"x": np.array([[1, 2, -3]], np.float32)}, tmp_path / "run")
+    assert y.tolist() == [[351, 352, 347]]
+
+
 def test_text_is_streamed(tmp_path):
     """The text of the import of many constants takes memory for one at a time."""
     weights = {f"w{i}": np.random.default_rng(i).standard_normal((1024, 1024), dtype=np.float32) for i in range(32)}
