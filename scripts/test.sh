@@ -72,5 +72,11 @@ step e2e python_tests test/e2e
 # The sanitizers leave the package out: Python is not instrumented.
 [[ $preset == debug-asan ]] || step python python_tests test/python
 
+network_table() { # build/networks.md, the table of docs/Status.md
+  PYTHONPATH=$build/python HWGQ_BUILD=$build .venv/bin/python scripts/status.py --networks | tee "$build/networks.md"
+  [[ ${PIPESTATUS[0]} == 0 ]] && ! grep -q "| NO |\|refused" "$build/networks.md"
+}
+[[ -z ${HWGQ_TEST_ALL:-} ]] || step networks network_table
+
 .venv/bin/python scripts/count-tests.py "$results" || failed=1
 exit $failed

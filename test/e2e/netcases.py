@@ -2,6 +2,7 @@
 
 import functools
 import json
+import os
 import sys
 import tempfile
 
@@ -57,6 +58,11 @@ class Case:
         path = f"{scratch().name}/{self}.onnx"
         onnx.save(self.model, path)
         return path
+
+    def forget(self):
+        """Drops the model, which may be half a gigabyte, and its file."""
+        os.remove(self.path)
+        del self.__dict__["path"], self.__dict__["model"]
 
     @property
     def input_name(self):

@@ -129,15 +129,16 @@ def execute(program, subject, inputs, folder, *options, **kwargs):
     return outputs_of(out)
 
 
-def evaluate(model, inputs, folder, phase="hwgq", *options):
-    return execute("hwgq-eval", model, inputs, folder, f"--to={phase}", *options)
+def evaluate(model, inputs, folder, phase="hwgq", *options, **kwargs):
+    return execute("hwgq-eval", model, inputs, folder, f"--to={phase}", *options, **kwargs)
 
 
-def run_module(module, inputs, folder, *options, target="host"):
+def run_module(module, inputs, folder, *options, target="host", **kwargs):
     """Runs a module built for `target`, under emulation where that is another machine."""
     if target.startswith("aarch64") and platform.machine() != "aarch64":
-        return execute(AARCH64_RUN, module, inputs, folder, *options, prefix=("qemu-aarch64", "-L", AARCH64_ROOT))
-    return execute("hwgq-run", module, inputs, folder, *options)
+        kwargs["prefix"] = ("qemu-aarch64", "-L", AARCH64_ROOT)
+        return execute(AARCH64_RUN, module, inputs, folder, *options, **kwargs)
+    return execute("hwgq-run", module, inputs, folder, *options, **kwargs)
 
 
 # hwgq-run, built for AArch64 against Debian's cross C library.

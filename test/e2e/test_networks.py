@@ -4,6 +4,8 @@ At reduced size by default, all layers kept; HWGQ_TEST_ALL=1 takes every network
 and form of weights, and every network at its full size.
 """
 
+import time
+
 import numpy as np
 import onnx
 import pytest
@@ -14,13 +16,12 @@ from netcases import Case, networks
 
 
 def cases():
-    """Every network once; lenet-mnist, and with --all each, in every encoding and form of weights."""
+    """Every network once; with --all in every encoding and in every form of weights; lenet-mnist in all pairs of them."""
     for name in netcases.names():
         network = networks.NETWORKS[name]
-        every = programs.EXHAUSTIVE or name == "lenet-mnist"
         for i, encoding in enumerate(network.encodings):
             for j, form in enumerate(network.forms):
-                if every or i == j == 0:
+                if i == j == 0 or name == "lenet-mnist" or (programs.EXHAUSTIVE and (i == 0 or j == 0)):
                     yield Case(name, encoding, form)
 
 
@@ -29,14 +30,22 @@ def full_cases():
     return [Case(name, full=True) for name in networks.NETWORKS] if programs.EXHAUSTIVE else []
 
 
+# Seconds that a compilation at full size may take on two CPUs; all take less than 4 GB.
+SECONDS = {"resnet18": 30, "googlenet": 30, "resnet50": 45, "alexnet": 60, "vgg-variant": 60}
+MEMORY = 4 << 30
+
+
 @pytest.mark.parametrize("case", [*cases(), *full_cases()], ids=str)
 def test_same_bits_and_on_codes(case, tmp_path):
     """Folding verified, the reference's bits, every layer of two quantised operands on codes, 1-bit weights packed."""
     report, module = tmp_path / "report.json", tmp_path / "model.so"
-    programs.compile_model(case.path, module, "--verify-folding", f"--report={report}", timeout=600)
+    path, start = case.path, time.monotonic()
+    programs.compile_model(path, module, "--verify-folding", f"--report={report}", timeout=600, memory=MEMORY)
+    if case.full and case.name in SECONDS:
+        assert time.monotonic() - start <= SECONDS[case.name]
     inputs = case.inputs(1 if case.full else 2)
-    actual = programs.run_module(module, inputs, tmp_path / "run")
-    programs.assert_same_bits(actual, programs.evaluate(case.path, inputs, tmp_path / "reference"))
+    actual = programs.run_module(module, inputs, tmp_path / "run", timeout=600)
+    programs.assert_same_bits(actual, programs.evaluate(path, inputs, tmp_path / "reference", timeout=600))
     assert all(np.all(np.isfinite(array)) for array in actual)
 
     layers = programs.read_json(report)["layers"]
@@ -44,6 +53,8 @@ def test_same_bits_and_on_codes(case, tmp_path):
     if case.name in SIGNS or (case.name in ONNX_SIGNS and case.encoding != "own"):
         assert {layer["act"] for layer in layers if layer["name"] != "conv0"} <= {"f32", "b1"}
     assert_packed(layers, netcases.weight_counts(case.model), case.full)
+    if case.full:
+        case.forget()
 
 
 # Networks whose activations are +-1; ONNX's Sign has a third level, 0, in the form that its makers export.
@@ -60,14 +71,12 @@ def assert_on_codes(layers, names):
 
 
 def assert_packed(layers, counts, full):
-    """1-bit weights take at most 1/30 of their float32 bytes: over the network where no channels are padded."""
+    """1-bit weights take at most 1/30 of their float32 bytes: over the network where few channels are padded."""
     packed = {layer["name"]: layer["weight_bytes"] for layer in layers if layer["weight"] == "b1" and layer["name"] in counts}
-    if full and packed:
+    for name, size in packed.items():  # Never less than a bit each.
+        assert counts[name] <= 8 * size
+    if full and sum(counts[name] for name in packed) > 1e6:
         assert sum(packed.values()) * 30 <= 4 * sum(counts[name] for name in packed)
-    for layer in layers:
-        if layer["name"] in packed and layer["kernel"] != "f32":
-            # Padded to 64 input and 8 output channels, never less than a bit each.
-            assert counts[layer["name"]] <= 8 * layer["weight_bytes"]
 
 
 @pytest.mark.parametrize("name", netcases.names())
