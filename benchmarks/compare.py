@@ -180,6 +180,9 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         bench = Bench(bin_dir, folder, arguments.models or arguments.build / "benchmarks",
                       arguments.rounds or (5 if arguments.bars else 7), arguments.seconds)
+        load = os.getloadavg()[0]
+        if load > 0.5 * os.cpu_count():
+            progress(f"warning: the load is {load:.1f} on {os.cpu_count()} processors; figures need a quiet machine")
         progress("ceilings")
         ceilings = shares.measure(bin_dir)
         failed = 0
@@ -188,7 +191,7 @@ def main():
         else:
             result = tables(bench, arguments, layers, networks, peers, ceilings)
         bench.close_peers()
-        report = {**machine(ceilings), "command": " ".join(sys.argv), "versions": bench.versions,
+        report = {**machine(ceilings), "command": " ".join(sys.argv), "load": load, "versions": bench.versions,
                   "ceilings": ceilings["ceilings"], "minutes": (time.monotonic() - start) / 60, **result}
     if not arguments.bars:
         print_tables(report)
