@@ -2,9 +2,10 @@
 """One other engine in a process of its own, so that its threads, its crashes and its choice of
 instructions are its own affair. compare.py starts it; it reads one JSON request a line:
 
-    {"load": KEY, "model": FILE.onnx, "out": FILE.npy}   makes KEY ready, writes its output
-    {"time": KEY, "seconds": S}                          {"median_ms", "min_ms", "runs"}
-    {"drop": KEY}
+    {"load": KEY, "model": FILE.onnx, "x": IN.npy, "out": OUT.npy}   makes KEY ready, writes its output
+    {"time": KEY, "seconds": S}                                      {"median_ms", "min_ms", "runs"}
+
+and answers each with one JSON line: {"error"} on failure.
 """
 
 import argparse
@@ -116,7 +117,7 @@ class Iree:
 
         self.iree, self.threads, self.version = iree, threads, version("iree-base-compiler")
         if threads > 1:
-            iree.runtime.flags.parse_flag(f"--task_topology_max_group_count={threads}")
+            iree.runtime.flags.parse_flags(f"--task_topology_group_count={threads}")
         self.device = iree.runtime.get_device("local-sync" if threads == 1 else "local-task")
 
     def load(self, model, x):
@@ -140,7 +141,7 @@ class Iree:
         config = runtime.Config(device=self.device)
         context = runtime.SystemContext(config=config)
         context.add_vm_module(runtime.VmModule.copy_buffer(context.instance, code))
-        module = context.modules[-1] if not hasattr(context.modules, "values") else list(context.modules.values())[-1]
+        module = list(context.modules.values())[-1]
         function = module[[n for n in module.vm_module.function_names if not n.startswith("__") and "$" not in n][0]]
         array = runtime.asdevicearray(self.device, x)
         return lambda: function(array).to_host()
@@ -169,10 +170,8 @@ def serve(engine, requests, answers):
                 run = engine.load(request["model"], np.load(request["x"]))
                 np.save(request["out"], run())
                 ready[request["load"]] = run
-            elif "time" in request:
-                answer = measure(ready[request["time"]], request["seconds"])
             else:
-                ready.pop(request["drop"], None)
+                answer = measure(ready[request["time"]], request["seconds"])
         except Exception as error:
             answer = {"error": f"{type(error).__name__}: {error}".splitlines()[0][:300]}
         answers.write(json.dumps(answer) + "\n")
@@ -195,8 +194,8 @@ def main():
         greeting = {"version": engine.version}
     except ModuleNotFoundError as error:
         greeting = {"error": f"not installed ({error.name})"}
-    except OSError as error:
-        greeting = {"error": str(error)}
+    except Exception as error:
+        greeting = {"error": f"does not start: {error}".splitlines()[0]}
     answers.write(json.dumps(greeting) + "\n")
     answers.flush()
     if "error" not in greeting:

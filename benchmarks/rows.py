@@ -117,6 +117,8 @@ def peer_labels(rows):
 def time_cell(outcome, key):
     """Milliseconds, or why there are none."""
     if key in outcome:
+        if outcome[key] <= 0:  # noise left no difference between the chains
+            return "noise"
         return format(outcome[key], ".3f" if outcome[key] < 100 else ".1f")
     error = outcome.get("error", "-")
     return next((word for word in ("not installed", "wrong output", "crashed") if word in error), "fails" if error != "-" else "-")
