@@ -30,7 +30,7 @@ Tasking::Tasking(LoopBuilder &b, const ConvLoops &conv, int64_t blocks,
   constexpr int64_t kMatrixRows = 32;
   const Image &out = conv.output;
   int64_t perImage = conv.op.isMatMul ? 1 : out.height;
-  constexpr double kRepeated = 0.05; // of the work
+  constexpr double kRepeated = 0.04; // of the work
   int64_t overlap = (conv.kh - 1) * conv.dilationY / conv.strideY;
   int64_t enough = int64_t(shared * double(overlap) / (kRepeated * cost)) + 1;
   rows = std::min<int64_t>(std::max(rowsPerTask(cost), enough),

@@ -37,10 +37,17 @@ public:
     if (accumulator->needsSums())
       sums.emplace(b, conv, tasking, viewRows(b, conv, in));
     taskBytes = tile.ring * rowBytes();
-    tables = memref::AllocOp::create(
-        b, MemRefType::get({ShapedType::kDynamic}, b.getI8Type()),
-        ValueRange{b.mul(tasking.bound, taskBytes)}, b.getI64IntegerAttr(64));
+    bool local = taskBytes <= stackBytes;
+    auto type = MemRefType::get({local ? taskBytes : ShapedType::kDynamic},
+                                b.getI8Type());
+    if (!local)
+      tables = memref::AllocOp::create(
+          b, type, ValueRange{b.mul(tasking.bound, taskBytes)},
+          b.getI64IntegerAttr(64));
     forEachTask(b, conv, tasking, [&](const Task &task) {
+      if (local)
+        tables = b.local(type);
+      base = local ? b.index(0) : b.mul(task.number, taskBytes);
       if (sums)
         sums->compute(b, task);
       if (conv.op.isMatMul)
@@ -167,7 +174,6 @@ private:
     return target.tables(tile.words) * target.entries();
   }
   int64_t rowBytes() const { return tile.columns * pixelBytes(); }
-  Value base(const Task &task) { return b.mul(task.number, taskBytes); }
 
   /// The tables of the words from `at` on, at byte `to`.
   void buildPixel(const Task &task, Value at, Value to) {
@@ -183,7 +189,7 @@ private:
   /// The tables of row y (of the image with its halo) in its slot, for outputs
   /// [x0, x1).
   void buildRow(const Task &task, Value n, Value y, Value x0, Value x1) {
-    Value to = b.add(base(task), b.mul(b.rem(y, tile.ring), rowBytes()));
+    Value to = b.add(base, b.mul(b.rem(y, tile.ring), rowBytes()));
     int64_t step = conv.kw == 1 ? conv.strideX : 1;
     Value from =
         b.add(b.add(b.mul(b.add(b.mul(n, in.fullHeight()), y), in.fullWidth()),
@@ -240,7 +246,7 @@ private:
     auto part = [&](Value x, int64_t count) {
       b.loop(count, [&](Value i) {
         buildPixel(task, b.mul(b.add(x, i), in.pixelSize()),
-                   b.add(base(task), b.mul(i, pixelBytes())));
+                   b.add(base, b.mul(i, pixelBytes())));
       });
       b.loop(task.block0, task.block1, 1, [&](Value block) {
         emitTile(task, zero, zero, zero, x, zero, count, block);
@@ -257,26 +263,35 @@ private:
                 Value column, int64_t count, Value block) {
     LookupTile part = tile;
     part.pixels = count;
-    Values products = emitLookupTile(b, target, part, tables, base(task), row,
-                                     column, weights, block);
-    for (int64_t p = 0; p < count; ++p)
-      for (int64_t half = 0; half < 2; ++half)
-        finish(task, products[2 * p + half], n, y, x, p,
-               b.add(b.mul(block, target.lanes), half * target.lanes / 2));
+    Values products = emitLookupTile(b, target, part, tables, base, row, column,
+                                     weights, block);
+    for (int64_t p = 0; p < count; ++p) {
+      Value low = products[2 * p], high = products[2 * p + 1];
+      Value channel = b.mul(block, target.lanes);
+      if (shortSums) {
+        finish(task, b.join(low, high), n, y, x, p, channel);
+        continue;
+      }
+      finish(task, low, n, y, x, p, channel);
+      finish(task, high, n, y, x, p, b.add(channel, target.lanes / 2));
+    }
   }
 
   /// Channels that the epilogue takes at a time.
   int64_t partLanes() const {
-    int64_t lanes = b.options.vectorBytes / (shortSums ? 2 : 4);
-    return std::min<int64_t>(target.lanes / 2, std::max<int64_t>(8, lanes));
+    if (shortSums)
+      return target.lanes;
+    return std::min<int64_t>(target.lanes / 2,
+                             std::max<int64_t>(8, b.options.vectorBytes / 4));
   }
 
-  /// From P of half a block to the result.
+  /// From P of a block, or of half of it, to the result.
   void finish(const Task &task, Value products, Value n, Value y, Value x,
               int64_t p, Value channel) {
     Value sum = sums ? sums->get(b, task, n, y, x, p) : Value();
     VectorType type = b.vec(partLanes(), b.getIntegerType(shortSums ? 16 : 32));
-    for (int64_t lane = 0; lane < target.lanes / 2; lane += partLanes()) {
+    int64_t lanes = cast<VectorType>(products.getType()).getNumElements();
+    for (int64_t lane = 0; lane < lanes; lane += partLanes()) {
       Value part = b.slice(products, lane, partLanes());
       if (part.getType() != type)
         part = arith::ExtUIOp::create(b, type, part);
@@ -286,6 +301,9 @@ private:
     }
   }
 
+  /// Bytes of tables that may stand on the stack of a task.
+  static constexpr int64_t stackBytes = 160 << 10;
+  /// Bytes of the tables of a tile of a matrix.
   static constexpr int64_t matrixBytes = 256 << 10;
   /// Bytes of the tables that tiles of a strip read again and again.
   static constexpr int64_t stripBytes = 40 << 10;
@@ -298,7 +316,7 @@ private:
   LookupTile tile;
   int64_t pixels = 1, blocksOfGroup = 1, strip = 1, taskBytes = 0;
   bool shortSums = false;
-  Value weights, rows, acts, tables;
+  Value weights, rows, acts, tables, base;
   std::optional<WindowSums> sums;
   std::optional<Accumulator> accumulator;
   std::optional<Epilogue> epilogue;

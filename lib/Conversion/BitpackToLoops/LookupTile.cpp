@@ -27,30 +27,68 @@ int64_t hwgq::getLookupPixels(const LookupTarget &target, int64_t width) {
 std::vector<uint8_t> hwgq::getLookupRows(const LookupTarget &target,
                                          int64_t planes) {
   std::vector<uint8_t> rows;
-  for (int64_t p = 0; p < planes; ++p)
-    for (int64_t a = 0; a < target.entries(); ++a)
-      for (int64_t w = 0; w < target.entries(); ++w)
-        rows.push_back(llvm::popcount(uint64_t(a & w)) << p);
+  int64_t step = target.rowPlanes(), entries = target.entries();
+  for (int64_t first = 0; first < planes; first += step)
+    for (int64_t a = 0; a < int64_t(1) << (step * target.group); ++a)
+      for (int64_t w = 0; w < entries; ++w) {
+        uint8_t sum = 0;
+        for (int64_t p = 0; p < step && first + p < planes; ++p)
+          sum += llvm::popcount(uint64_t((a >> (p * target.group)) & w))
+                 << (first + p);
+        rows.push_back(sum);
+      }
   return rows;
+}
+
+/// The numbers of the rows of a word's tables, as fields of i64: table t has
+/// bits [shift, ...) of the value.
+static std::pair<Value, int64_t> rowField(const LookupTarget &target,
+                                          ValueRange fields, int64_t t) {
+  if (target.rowPlanes() == 1)
+    return {fields[0], t * target.group};
+  return {fields[t % 2], t / 2 * 8};
+}
+
+/// Fields of planes: as they are, or the nibbles of two planes side by side in
+/// the bytes of an even and an odd word.
+static Values rowFields(LoopBuilder &b, const LookupTarget &target,
+                        ValueRange planes) {
+  if (target.rowPlanes() == 1)
+    return {planes[0]};
+  Value low = b.i64(0x0f0f0f0f0f0f0f0f), four = b.i64(4);
+  Value even = b.andi(planes[0], low),
+        odd = b.andi(b.shr(planes[0], four), low);
+  if (planes.size() == 1)
+    return {even, odd};
+  return {b.ori(even, b.shl(b.andi(planes[1], low), four)),
+          b.ori(odd, b.andi(planes[1], b.i64(0xf0f0f0f0f0f0f0f0)))};
 }
 
 void hwgq::emitLookupTables(LoopBuilder &b, const LookupTarget &target,
                             int64_t planes, Value rows, Value acts, Value at,
                             Value tables, Value to) {
-  int64_t entries = target.entries();
-  int64_t rowShift = target.group; // a row has as many bytes as there are rows
+  int64_t entries = target.entries(), step = target.rowPlanes();
+  int64_t rowBits = step * target.group;
   VectorType type = b.vec(entries, b.getI8Type());
-  Values words;
-  for (int64_t p = 0; p < planes; ++p)
-    words.push_back(b.load(acts, b.add(at, p)));
+  std::vector<Values> fields;
+  for (int64_t p = 0; p < planes; p += step) {
+    Values words;
+    for (int64_t q = p; q < std::min(planes, p + step); ++q)
+      words.push_back(b.load(acts, b.add(at, q)));
+    fields.push_back(rowFields(b, target, words));
+  }
   for (int64_t t = 0; t < target.wordTables(); ++t) {
     Value table;
-    for (int64_t p = 0; p < planes; ++p) {
-      int64_t shift = t * target.group - rowShift;
-      Value bits = shift < 0 ? b.shl(words[p], b.i64(-shift))
-                             : b.shr(words[p], b.i64(shift));
-      Value row = b.toIndex(b.andi(bits, b.i64((entries - 1) * entries)));
-      Value part = b.load(type, rows, b.add(row, p * entries * entries));
+    for (auto [i, words] : llvm::enumerate(fields)) {
+      auto [word, first] = rowField(target, words, t);
+      // A row has 2^group bytes.
+      int64_t shift = first - target.group;
+      Value bits =
+          shift < 0 ? b.shl(word, b.i64(-shift)) : b.shr(word, b.i64(shift));
+      uint64_t mask = ((uint64_t(1) << rowBits) - 1) << target.group;
+      Value row = b.toIndex(b.andi(bits, b.i64(mask)));
+      Value part =
+          b.load(type, rows, b.add(row, int64_t(i) * (entries << rowBits)));
       table = table ? b.add(table, part) : part;
     }
     b.store(table, tables, b.add(to, t * entries));

@@ -23,6 +23,9 @@ struct LookupTarget {
 
   /// Bytes of a table.
   int64_t entries() const { return int64_t(1) << group; }
+  /// Planes of a code that one ready row is for: 64 rows of 64 bytes, or 256 of
+  /// 16.
+  int64_t rowPlanes() const { return group == 4 ? 2 : 1; }
   /// Tables of a word of 64 channels; the last may be of fewer channels.
   int64_t wordTables() const { return llvm::divideCeil(64, group); }
   /// Tables of a pixel.
@@ -57,8 +60,8 @@ struct LookupTile {
 /// Pixels of a tile in rows of `width` outputs.
 int64_t getLookupPixels(const LookupTarget &target, int64_t width);
 
-/// The rows that tables are made of, for each plane p and pattern a of its
-/// bits: row[w] = popcount(a & w) << p.
+/// The rows that tables are sums of, for each rowPlanes planes and patterns a_p
+/// of their bits, lowest plane lowest: row[w] = sum of popcount(a_p & w) << p.
 std::vector<uint8_t> getLookupRows(const LookupTarget &target, int64_t planes);
 
 /// Stores the tables of the word of `acts` (flat, i64, planes innermost) at

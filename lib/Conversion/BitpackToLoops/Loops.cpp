@@ -208,6 +208,12 @@ Value LoopBuilder::slice(Value vector, int64_t at, int64_t count) {
       ArrayRef<int64_t>{1});
 }
 
+Value LoopBuilder::join(Value low, Value high) {
+  int64_t lanes = cast<VectorType>(low.getType()).getNumElements();
+  auto mask = llvm::to_vector(llvm::seq<int64_t>(0, 2 * lanes));
+  return vector::ShuffleOp::create(*this, low, high, mask);
+}
+
 /// Calls body(vector type, offset) for [0, count) in vectors and single
 /// elements.
 static void forEachPiece(LoopBuilder &b, Type element, Value count,

@@ -90,6 +90,8 @@ public:
   void storePart(mlir::Value vector, mlir::Value memory, mlir::Value at,
                  int64_t valid);
   mlir::Value slice(mlir::Value vector, int64_t at, int64_t count);
+  /// Two vectors of one type side by side.
+  mlir::Value join(mlir::Value low, mlir::Value high);
   /// Elements [at, at + count) of a flat memory become zero, or `value` where
   /// they are integers.
   void zero(mlir::Value memory, mlir::Value at, mlir::Value count) {
