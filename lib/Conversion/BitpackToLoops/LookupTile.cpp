@@ -143,7 +143,7 @@ private:
   /// Taps that one load of a table serves.
   static constexpr int64_t maxSharing = 3;
   /// Tables whose lookups stand in straight-line code.
-  static constexpr int64_t maxUnrolled = 4;
+  static constexpr int64_t maxUnrolled = 8;
 
   /// For each pixel the sum of bytes as 16-bit lanes, and of their upper bytes.
   Values zeros() {
