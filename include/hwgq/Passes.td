@@ -303,27 +303,36 @@ def HwgqToBitpack : Pass<"hwgq-to-bitpack", "::mlir::func::FuncOp"> {
 }
 
 def BitpackSelectKernels : Pass<"bitpack-select-kernels", "::mlir::func::FuncOp"> {
-  let summary = "choose a kernel for every contraction";
+  let summary = "choose a kernel for every contraction and a form for all codes";
   let description = [{
-    Writes `kernel` on each `bitpack.conv2d` and `bitpack.matmul`: the first
-    kernel of the table in lib/Dialect/Bitpack/Kernels.cpp that takes the op
-    and whose features the target has. A forced kernel that does not fit an op
-    gives way to `generic` with a remark.
+    Writes `kernel` on each `bitpack.conv2d` and `bitpack.matmul`, and gives each
+    tensor of codes the form (`planes` or `bytes`) that makes the sum of the
+    predicted times least: those of the kernels that take the op and whose
+    features the target has (the table in lib/Dialect/Bitpack/Kernels.cpp, the
+    cost model in KernelCosts.cpp beside it), of epilogues, and of relayouts. A
+    producer writes the form that its readers want; a `bitpack.relayout` is made
+    where a kernel reads another one. Until here all codes lie in planes, so
+    that no layout is fixed earlier. The predicted time of a contraction with its
+    epilogue, on one thread at batch 1, is its `hwgq.predicted_ns`.
+
+    A forced kernel that does not fit an op gives way to the best of the others,
+    with a remark.
 
     ```mlir
     %y = bitpack.matmul %x, %w : ...
     ==>
-    %y = bitpack.matmul %x, %w {kernel = "popcount"} : ...
+    %y = bitpack.matmul %x, %w {kernel = "popcount", hwgq.predicted_ns = 12.0 : f64} : ...
     ```
   }];
   let options = [
     ListOption<"targetFeatures", "target-features", "std::string",
                "Features of the target, by LLVM's names">,
     Option<"kernel", "kernel", "std::string", "\"auto\"",
-           "auto, or the name of the kernel to use wherever it fits">
+           "auto, or the kernel or family of kernels to use wherever one fits">
   ];
   let statistics = [
-    Statistic<"refused", "refused", "Number of contractions that the forced kernel does not fit">
+    Statistic<"refused", "refused", "Number of contractions that the forced kernel does not fit">,
+    Statistic<"relayouts", "relayouts", "Number of changes of form">
   ];
 }
 

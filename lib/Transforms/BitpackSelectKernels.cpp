@@ -1,7 +1,17 @@
-//===- BitpackSelectKernels.cpp - a kernel for every contraction ----------===//
+//===- BitpackSelectKernels.cpp - kernels and forms of codes --------------===//
+//
+// Tensors of codes that must have one form (those that pools, pads and
+// concatenations join) are a set; a form is chosen for each set, and a kernel
+// for each contraction, so that the sum of predicted times is least: kernels,
+// epilogues, other ops, and the relayouts where a kernel reads another form
+// than the set has. Sets are changed one at a time until nothing gains, from
+// all in planes and from what the best kernel of each reads.
+//
+//===----------------------------------------------------------------------===//
 #include "hwgq/Dialect/Kernels.h"
 #include "hwgq/Passes.h"
-#include "llvm/ADT/StringSet.h"
+#include "llvm/ADT/EquivalenceClasses.h"
+#include "llvm/ADT/MapVector.h"
 
 namespace hwgq {
 #define GEN_PASS_DEF_BITPACKSELECTKERNELS
@@ -10,59 +20,313 @@ namespace hwgq {
 
 using namespace mlir;
 using namespace hwgq;
-using bitpack::Contraction;
-using bitpack::Kernel;
+using namespace hwgq::bitpack;
 
 namespace {
+
+/// Codes that a network computes, as opposed to weights.
+bool isActivation(Value value) {
+  return isPacked(value.getType()) && !getLayout(value.getType()).getBlock();
+}
+
+/// Elements of a tensor at batch 1.
+int64_t elementsOf(Value value) {
+  int64_t product = 1;
+  for (int64_t size : cast<RankedTensorType>(value.getType()).getShape())
+    product *= ShapedType::isDynamic(size) ? 1 : size;
+  return product;
+}
+
+/// Tensors of codes with one form.
+struct CodeSet {
+  SmallVector<Value> values;
+  SetVector<Operation *> ops;    // that make or read one of them
+  SetVector<LayoutAttr> layouts; // to choose from, without halo
+  LayoutAttr layout;             // chosen
+};
+
+class Selection {
+public:
+  Selection(func::FuncOp function, const KernelTarget &target, StringRef forced)
+      : function(function), target(target), forced(forced),
+        planes(LayoutAttr::get(function.getContext(), "planes")) {}
+
+  void run() {
+    collectSets();
+    function.walk([&](Operation *op) {
+      if (std::optional<Contraction> c = Contraction::get(op))
+        addCandidates(*c);
+    });
+    double best = descend();
+    SmallVector<LayoutAttr> kept;
+    for (CodeSet &set : sets)
+      kept.push_back(std::exchange(set.layout, preferred(set)));
+    if (descend() >= best)
+      for (auto [set, layout] : llvm::zip(sets, kept))
+        set.layout = layout;
+    apply();
+  }
+
+  unsigned refused = 0, relayouts = 0;
+
+private:
+  //===--------------------------------------------------------------------===//
+  // What there is to choose
+  //===--------------------------------------------------------------------===//
+
+  void collectSets() {
+    llvm::EquivalenceClasses<void *> joined;
+    SmallVector<Value> values;
+    auto key = [](Value v) { return v.getAsOpaquePointer(); };
+    function.walk([&](Operation *op) {
+      for (Value result : op->getResults())
+        if (isActivation(result)) {
+          values.push_back(result);
+          joined.insert(key(result));
+        }
+      if (isa<bitpack::MaxPoolOp, bitpack::PadOp, bitpack::ConcatOp>(op))
+        for (Value operand : op->getOperands())
+          joined.unionSets(key(op->getResult(0)), key(operand));
+    });
+    llvm::MapVector<void *, unsigned> numbers;
+    for (Value value : values) {
+      auto [it, fresh] =
+          numbers.insert({joined.getLeaderValue(key(value)), sets.size()});
+      if (fresh)
+        sets.emplace_back();
+      setOf[value] = it->second;
+      CodeSet &set = sets[it->second];
+      set.values.push_back(value);
+      set.ops.insert(value.getDefiningOp());
+      for (Operation *user : value.getUsers())
+        set.ops.insert(user);
+    }
+    for (CodeSet &set : sets) {
+      set.layout = planes;
+      set.layouts.insert(planes);
+    }
+  }
+
+  /// A constant is packed already.
+  static bool isFixed(const CodeSet &set) {
+    return llvm::any_of(set.values, [](Value value) {
+      return isa<bitpack::ConstantOp>(value.getDefiningOp());
+    });
+  }
+
+  void addCandidates(const Contraction &c) {
+    SmallVector<const Kernel *> &list = candidates[c.op];
+    const char *why = nullptr;
+    for (bool any : {false, true}) {
+      for (const Kernel &kernel : getKernels()) {
+        if (!any && forced != "auto" && !kernel.answersTo(forced))
+          continue;
+        const char *reason = refusesOn(kernel, c, target);
+        if (!reason)
+          list.push_back(&kernel);
+        else if (!why)
+          why = reason;
+      }
+      if (!list.empty())
+        break;
+      ++refused;
+      c.op->emitRemark("kernel ") << forced << " not chosen: " << why;
+    }
+    auto set = setOf.find(c.input);
+    if (set == setOf.end() || isFixed(sets[set->second]))
+      return;
+    for (const Kernel *kernel : list)
+      if (LayoutAttr layout = kernel->reads(c))
+        sets[set->second].layouts.insert(layout);
+  }
+
+  //===--------------------------------------------------------------------===//
+  // What it costs
+  //===--------------------------------------------------------------------===//
+
+  LayoutAttr layoutOf(Value value) const {
+    auto found = setOf.find(value);
+    return found == setOf.end() ? LayoutAttr() : sets[found->second].layout;
+  }
+
+  RankedTensorType typeWith(Value value, LayoutAttr layout) const {
+    auto type = cast<RankedTensorType>(value.getType());
+    if (!layout)
+      return type;
+    return RankedTensorType::get(
+        type.getShape(), type.getElementType(),
+        layout.withHalo(getLayout(type).getHalo().asArrayRef()));
+  }
+
+  struct Choice {
+    const Kernel *kernel = nullptr;
+    double kernelCost = 0, cost = 0; // the latter with relayout and epilogue
+  };
+
+  Choice choose(const Contraction &c) const {
+    Choice best;
+    LayoutAttr have = layoutOf(c.input);
+    for (const Kernel *kernel : candidates.find(c.op)->second) {
+      LayoutAttr wanted = kernel->reads(c);
+      double own = kernel->cost(c, target), all = own;
+      if (have && wanted && wanted != have)
+        all += relayoutCost(elementsOf(c.input), target);
+      if (!best.kernel || all < best.cost)
+        best = {kernel, own, all};
+    }
+    auto thresholds =
+        c.thresholds ? cast<ShapedType>(c.thresholds.getType()).getDimSize(1)
+                     : 0;
+    double after = epilogueCost(typeWith(c.result, layoutOf(c.result)),
+                                thresholds, elementsOf(c.result), target);
+    best.kernelCost += after;
+    best.cost += after;
+    return best;
+  }
+
+  double costOf(Operation *op) const {
+    if (std::optional<Contraction> c = Contraction::get(op))
+      return choose(*c).cost;
+    double vectors = 4.0 / double(target.vectorBytes);
+    double cost = 0;
+    for (Value operand : op->getOperands())
+      if (LayoutAttr layout = layoutOf(operand))
+        cost += double(elementsOf(operand)) * vectors *
+                (layout.isPlanes() ? 1 : 0.7);
+    for (Value result : op->getResults())
+      if (LayoutAttr layout = layoutOf(result))
+        cost += double(elementsOf(result)) * vectors *
+                (layout.isPlanes() ? 1 : 0.9);
+    return cost;
+  }
+
+  double localCost(const CodeSet &set) const {
+    double sum = 0;
+    for (Operation *op : set.ops)
+      sum += costOf(op);
+    return sum;
+  }
+
+  //===--------------------------------------------------------------------===//
+  // The choice
+  //===--------------------------------------------------------------------===//
+
+  /// The layout that the fastest kernel of the set's readers takes.
+  LayoutAttr preferred(const CodeSet &set) const {
+    LayoutAttr best = planes;
+    double most = 0;
+    for (Operation *op : set.ops) {
+      std::optional<Contraction> c = Contraction::get(op);
+      if (!c || !llvm::is_contained(set.values, c->input))
+        continue;
+      const Kernel *fastest = nullptr;
+      double least = 0;
+      for (const Kernel *kernel : candidates.find(op)->second)
+        if (double cost = kernel->cost(*c, target); !fastest || cost < least) {
+          fastest = kernel;
+          least = cost;
+        }
+      LayoutAttr layout = fastest->reads(*c);
+      if (least >= most && set.layouts.contains(layout)) {
+        most = least;
+        best = layout;
+      }
+    }
+    return best;
+  }
+
+  /// Changes sets one at a time while that gains; the cost of all ops.
+  double descend() {
+    constexpr unsigned kRounds = 8;
+    bool changed = true;
+    for (unsigned round = 0; changed && round < kRounds; ++round) {
+      changed = false;
+      for (CodeSet &set : sets)
+        changed |= improve(set);
+    }
+    double sum = 0;
+    function.walk([&](Operation *op) {
+      if (isa<BitpackDialect>(op->getDialect()))
+        sum += costOf(op);
+    });
+    return sum;
+  }
+
+  bool improve(CodeSet &set) {
+    if (set.layouts.size() < 2)
+      return false;
+    LayoutAttr before = set.layout, best = before;
+    double least = localCost(set);
+    for (LayoutAttr layout : set.layouts) {
+      set.layout = layout;
+      if (double cost = localCost(set); cost < least) {
+        least = cost;
+        best = layout;
+      }
+    }
+    set.layout = best;
+    return best != before;
+  }
+
+  void apply() {
+    SmallVector<std::pair<Contraction, Choice>, 0> choices;
+    function.walk([&](Operation *op) {
+      if (std::optional<Contraction> c = Contraction::get(op))
+        choices.push_back({*c, choose(*c)});
+    });
+    for (CodeSet &set : sets)
+      for (Value value : set.values)
+        value.setType(typeWith(value, set.layout));
+    OpBuilder b(function.getContext());
+    DenseMap<std::pair<Value, Attribute>, Value> made;
+    for (auto &[c, choice] : choices) {
+      c.op->setAttr("kernel", b.getStringAttr(choice.kernel->name));
+      c.op->setAttr("hwgq.predicted_ns", b.getF64FloatAttr(choice.kernelCost));
+      LayoutAttr wanted = choice.kernel->reads(c);
+      if (!c.inputCode() || !wanted)
+        continue;
+      RankedTensorType type = typeWith(c.input, wanted);
+      if (type == c.input.getType())
+        continue;
+      Value &other = made[{c.input, wanted}];
+      if (!other) {
+        ++relayouts;
+        b.setInsertionPointAfterValue(c.input);
+        other = RelayoutOp::create(b, c.op->getLoc(), type, c.input);
+      }
+      c.op->setOperand(0, other);
+    }
+  }
+
+  func::FuncOp function;
+  const KernelTarget &target;
+  StringRef forced;
+  LayoutAttr planes;
+  SmallVector<CodeSet> sets;
+  DenseMap<Value, unsigned> setOf;
+  DenseMap<Operation *, SmallVector<const Kernel *>> candidates;
+};
 
 struct BitpackSelectKernels
     : hwgq::impl::BitpackSelectKernelsBase<BitpackSelectKernels> {
   using Base::Base;
 
   void runOnOperation() override {
-    if (kernel != "auto" && !bitpack::findKernel(kernel)) {
+    auto named = [&](const Kernel &known) { return known.answersTo(kernel); };
+    if (kernel != "auto" && llvm::none_of(getKernels(), named)) {
       InFlightDiagnostic error = getOperation().emitError("no kernel is named ")
                                  << kernel << "; there are auto";
-      for (const Kernel &known : bitpack::getKernels())
+      for (const Kernel &known : getKernels())
         error << ", " << known.name;
       return signalPassFailure();
     }
-    llvm::StringSet<> features;
-    for (StringRef feature : targetFeatures)
-      if (!feature.starts_with("-"))
-        features.insert(feature.ltrim('+'));
-    getOperation().walk([&](Operation *op) {
-      if (std::optional<Contraction> contraction = Contraction::get(op))
-        op->setAttr("kernel", StringAttr::get(&getContext(),
-                                              select(*contraction, features)));
-    });
-  }
-
-  /// Null if the kernel can be used, else why not.
-  const char *refuses(const Kernel &candidate, const Contraction &contraction,
-                      const llvm::StringSet<> &features) {
-    for (StringRef feature : candidate.features)
-      if (!features.contains(feature))
-        return "the target lacks a feature that it needs";
-    return candidate.refuses(contraction);
-  }
-
-  StringRef select(const Contraction &contraction,
-                   const llvm::StringSet<> &features) {
-    if (kernel != "auto") {
-      const Kernel *forced = bitpack::findKernel(kernel);
-      const char *why = refuses(*forced, contraction, features);
-      if (!why)
-        return forced->name;
-      ++refused;
-      contraction.op->emitRemark("kernel ")
-          << forced->name << " not chosen: " << why;
-      return "generic";
-    }
-    for (const Kernel &candidate : bitpack::getKernels())
-      if (!refuses(candidate, contraction, features))
-        return candidate.name;
-    return "generic";
+    std::string forced = kernel;
+    KernelTarget target = KernelTarget::get(
+        SmallVector<std::string>(targetFeatures.begin(), targetFeatures.end()));
+    Selection selection(getOperation(), target, forced);
+    selection.run();
+    refused += selection.refused;
+    relayouts += selection.relayouts;
   }
 };
 

@@ -16,7 +16,7 @@ func.func @kinds(%x: tensor<?x64xf32>, %y: tensor<16x64xf32>) -> (tensor<?x16xf3
   // CHECK: bitpack.matmul {{.*}}kernel = "f32"
   // NVPTX: bitpack.matmul {{.*}}kernel = "f32"
   // GENERIC: bitpack.matmul {{.*}}kernel = "generic"
-  // FORCED: bitpack.matmul {{.*}}kernel = "generic"
+  // FORCED: bitpack.matmul {{.*}}kernel = "f32"
   // expected-remark @+1 {{kernel popcount not chosen: popcount needs codes on both sides}}
   %a = bitpack.matmul %x, %w : tensor<?x64xf32>, tensor<16x64x!hwgq.code<b1>, #bitpack.layout<planes, block = 8>> -> tensor<?x16xf32>
   // CHECK: bitpack.matmul {{.*}}kernel = "generic"

@@ -5,6 +5,7 @@ for each kernel on each target that this machine runs.
 """
 
 import itertools
+import re
 
 import numpy as np
 import pytest
@@ -39,9 +40,36 @@ def check(tmp_path, program, kernels=("auto", "generic"), targets=TARGETS):
         programs.run("hwgq-compile", source, "-o", module, f"--target={target}", f"--kernel={kernel}")
         actual = programs.run_module(module, inputs, tmp_path / f"{target}-{kernel}", target=target)
         programs.assert_same_bits(actual, program.expected, f"{target} {kernel} of {source}")
+    check_forms(tmp_path, program, source, inputs)
     phase = ("hwgq", "bitpack", "kernel")[program.seed % 3]
     actual = programs.evaluate(source, inputs, tmp_path / phase, phase)
     programs.assert_same_bits(actual, program.expected, f"{phase} of {source}")
+
+
+FORMS = ["bytes", "bytes, align = 16", "bytes, align = 64"]
+
+
+def check_forms(tmp_path, program, source, inputs):
+    """The kernel phase with all codes in another form, compiled and interpreted."""
+    kernels = tmp_path / "kernel.mlir"
+    programs.run("hwgq-compile", source, "-o", kernels, "--to=kernel", "--kernel=generic")
+    text = kernels.read_text()
+    forms = FORMS if programs.EXHAUSTIVE else [FORMS[program.seed % 3]]
+    for number, form in enumerate(forms):
+        changed = re.sub(r"layout<planes((, halo = [^<>]*)?)>", lambda m: f"layout<{form.replace(',', m[1] + ',', 1)}>"
+                         if "," in form else f"layout<{form}{m[1]}>", text)
+        if changed == text:
+            return
+        path = tmp_path / f"form{number}.mlir"
+        path.write_text(changed)
+        targets = TARGETS if programs.EXHAUSTIVE else ["host", TARGETS[1 + program.seed % 3]]
+        for target in filter(can_run, targets):
+            module = tmp_path / f"form{number}-{target}.so"
+            programs.run("hwgq-compile", path, "-o", module, f"--target={target}")
+            actual = programs.run_module(module, inputs, tmp_path / f"form{number}-{target}", target=target)
+            programs.assert_same_bits(actual, program.expected, f"{form} on {target} of {source}")
+        actual = programs.evaluate(path, inputs, tmp_path / f"form{number}", "kernel")
+        programs.assert_same_bits(actual, program.expected, f"{form} of {source}")
 
 
 def random_window(rng, size):

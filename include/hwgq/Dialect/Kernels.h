@@ -10,6 +10,7 @@
 #define HWGQ_DIALECT_KERNELS_H
 
 #include "hwgq/Dialect/Bitpack.h"
+#include "llvm/ADT/StringSet.h"
 
 namespace hwgq::bitpack {
 
@@ -39,6 +40,20 @@ struct Contraction {
   bool hasConstantWeight() const;
   /// Multiply-accumulates for one image, or for one row of a matmul.
   int64_t macs() const;
+  /// Output pixels of one image, or rows of a matmul (1 where dynamic).
+  int64_t positions() const;
+};
+
+/// What the cost of a kernel depends on.
+struct KernelTarget {
+  /// Features by LLVM's names.
+  llvm::StringSet<> features;
+  /// Bytes of the widest vector register that kernels use.
+  int64_t vectorBytes = 16;
+
+  /// From names with or without a `+`; those with a `-` count for nothing.
+  static KernelTarget get(llvm::ArrayRef<std::string> features);
+  bool has(llvm::StringRef feature) const { return features.contains(feature); }
 };
 
 /// One row of the table.
@@ -47,12 +62,35 @@ struct Kernel {
   llvm::StringRef summary;
   /// Features of the target without which the kernel does not run.
   llvm::ArrayRef<llvm::StringRef> features;
-  /// Null if the kernel computes this op, else why it does not.
+  /// Null if the kernel computes this op, else why it does not; the form of the
+  /// input is left out of account.
   const char *(*refuses)(const Contraction &);
+  /// The layout, without halo, in which the kernel reads codes as its input;
+  /// null where it takes any form (and for floats).
+  LayoutAttr (*reads)(const Contraction &);
+  /// Nanoseconds on one thread for one image (or the rows of a matmul), without
+  /// what follows the accumulators: see lib/Dialect/Bitpack/KernelCosts.cpp.
+  double (*cost)(const Contraction &, const KernelTarget &);
+
+  /// Whether `word` (of --kernel) names this kernel or its family, which is the
+  /// name up to a `-`.
+  bool answersTo(llvm::StringRef word) const {
+    return word == name || word == name.split('-').first;
+  }
 };
 
-/// All kernels, the preferred first; the last is `generic`, which takes every
-/// contraction on every target.
+/// Why a kernel does not compute `c` on a target; null if it does.
+const char *refusesOn(const Kernel &kernel, const Contraction &c,
+                      const KernelTarget &target);
+
+/// Nanoseconds for turning `outputs` accumulators into a result of that type.
+double epilogueCost(mlir::RankedTensorType result, int64_t thresholds,
+                    int64_t outputs, const KernelTarget &target);
+/// Nanoseconds for a change of the form of `elements` codes.
+double relayoutCost(int64_t elements, const KernelTarget &target);
+
+/// All kernels; the last is `generic`, which takes every contraction on every
+/// target.
 llvm::ArrayRef<Kernel> getKernels();
 
 /// The kernel of that name, or null.

@@ -193,6 +193,11 @@ template <typename OpTy> struct ContractionPattern : OpConversionPattern<OpTy> {
       return op.emitError("no kernel is named ") << name;
     if (const char *why = kernel->refuses(*contraction))
       return op.emitError("kernel ") << name << " does not fit: " << why;
+    bitpack::LayoutAttr form = kernel->reads(*contraction);
+    if (form && contraction->inputCode() &&
+        form !=
+            bitpack::getLayout(contraction->inputType()).withHalo({0, 0, 0, 0}))
+      return op.emitError("kernel ") << name << " reads codes as " << form;
     LoopBuilder b(op.getLoc(), rewriter, options);
     ConvLoops conv(b, *contraction, adaptor.getInput(), adaptor.getWeight());
     FailureOr<Value> result = emit(b, conv);

@@ -116,8 +116,7 @@ Image hwgq::allocateImage(LoopBuilder &b, RankedTensorType type, Value batch,
     byteCount.push_back(b.mul(batch, size));
   image.bytes = memref::AllocOp::create(
       b, MemRefType::get({bytes}, b.getI8Type()), byteCount, align);
-  auto physical =
-      MemRefType::get(image.layout.getPhysicalShape(type), element);
+  auto physical = MemRefType::get(image.layout.getPhysicalShape(type), element);
   memory = memref::ViewOp::create(b, physical, image.bytes, b.index(0), sizes);
   image.memory = b.flat(memory);
   return image;
@@ -149,9 +148,9 @@ Value hwgq::loadCodes(LoopBuilder &b, const Image &image, Value pixel,
     if (image.pixelSize() >= int64_t(llvm::alignTo(image.channels, lanes)))
       valid = lanes;
     Value at = b.add(pixel, b.add(b.mul(word, 64), offset));
-    return arith::ExtUIOp::create(b, b.vec(lanes, b.getI32Type()),
-                                  b.loadPart(b.vec(lanes, b.getI8Type()),
-                                             image.memory, at, valid));
+    return arith::ExtUIOp::create(
+        b, b.vec(lanes, b.getI32Type()),
+        b.loadPart(b.vec(lanes, b.getI8Type()), image.memory, at, valid));
   }
   Type part = b.getIntegerType(lanes);
   VectorType mask = b.vec(lanes, b.getI1Type());
@@ -183,10 +182,9 @@ Values hwgq::toPlanes(LoopBuilder &b, Value codes, int64_t bits) {
   Type type = codes.getType();
   Values planes;
   for (int64_t p = 0; p < bits; ++p)
-    planes.push_back(
-        b.cmp(arith::CmpIPredicate::ne,
-              b.andi(codes, b.splat(type, int64_t(1) << p)),
-              b.splat(type, int64_t(0))));
+    planes.push_back(b.cmp(arith::CmpIPredicate::ne,
+                           b.andi(codes, b.splat(type, int64_t(1) << p)),
+                           b.splat(type, int64_t(0))));
   return planes;
 }
 

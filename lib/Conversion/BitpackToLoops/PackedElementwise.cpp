@@ -143,9 +143,9 @@ struct ThresholdPattern : LoopPattern<bitpack::ThresholdOp> {
                  Value channel = b.add(b.mul(word, 64), offset);
                  Value pixel = in.at(b, n, y, x), acc;
                  if (in.packed())
-                   acc = toNumbers(b, in.code,
-                                   loadCodes(b, in, pixel, word, offset, lanes,
-                                             valid));
+                   acc = toNumbers(
+                       b, in.code,
+                       loadCodes(b, in, pixel, word, offset, lanes, valid));
                  else
                    acc = b.loadPart(b.vec(lanes, b.getI32Type()), in.memory,
                                     b.add(pixel, channel), valid);

@@ -55,7 +55,8 @@ Value loadBit(LoopBuilder &b, const Image &image, const BitPlace &at,
               int64_t p) {
   Value memory = b.load(image.memory, b.add(at.element, p * at.planeStride));
   Value shift = b.add(at.bit, b.splat(memory.getType(), p * at.bitStride));
-  Value bit = b.andi(b.shr(memory, shift), b.splat(memory.getType(), int64_t(1)));
+  Value bit =
+      b.andi(b.shr(memory, shift), b.splat(memory.getType(), int64_t(1)));
   if (image.isPlanes())
     return bit;
   return arith::ExtUIOp::create(b, b.getI64Type(), bit);
@@ -68,8 +69,8 @@ void storeBit(LoopBuilder &b, const Image &image, const BitPlace &at, int64_t p,
     bit = arith::TruncIOp::create(b, b.getI8Type(), bit);
   Value element = b.add(at.element, p * at.planeStride);
   Value shift = b.add(at.bit, b.splat(bit.getType(), p * at.bitStride));
-  b.store(b.ori(b.load(image.memory, element), b.shl(bit, shift)),
-          image.memory, element);
+  b.store(b.ori(b.load(image.memory, element), b.shl(bit, shift)), image.memory,
+          element);
 }
 
 struct RelayoutPattern : LoopPattern<bitpack::RelayoutOp> {
@@ -349,7 +350,8 @@ struct ConcatPattern : LoopPattern<bitpack::ConcatOp> {
     for (const Image &in : inputs)
       if (in.isPlanes() != out.isPlanes() ||
           (dim < rank - 1 && !samePixels(in, out)))
-        return op.emitError("codes are put together in the form that they have");
+        return op.emitError(
+            "codes are put together in the form that they have");
     if (dim == rank - 1)
       channels(b, inputs, out);
     else

@@ -56,7 +56,8 @@ struct MaxPoolPattern : LoopPattern<bitpack::MaxPoolOp> {
                         const PoolWindow &window, const Image &in,
                         const Image &out) {
     bool bytes = !in.isPlanes() && !out.isPlanes();
-    int64_t lanes = std::max<int64_t>(8, b.options.vectorBytes / (bytes ? 1 : 4));
+    int64_t lanes =
+        std::max<int64_t>(8, b.options.vectorBytes / (bytes ? 1 : 4));
     Type element = bytes ? b.getI8Type() : b.getI32Type();
     Value flips = fallingCodes(b, op, out, bytes);
     double cost = double(out.width * out.channels) *
@@ -79,12 +80,12 @@ struct MaxPoolPattern : LoopPattern<bitpack::MaxPoolOp> {
                   [&](Value iy, Value ix, ValueRange best) {
                     Value from = in.at(b, n, iy, ix);
                     Value codes =
-                        bytes ? b.loadPart(type, in.memory,
-                                           b.add(from, channel), valid)
-                              : loadCodes(b, in, from, word, offset, size,
-                                          valid);
-                    return Values{b.createOrFold<arith::MaxUIOp>(
-                        flipped(codes), best[0])};
+                        bytes
+                            ? b.loadPart(type, in.memory, b.add(from, channel),
+                                         valid)
+                            : loadCodes(b, in, from, word, offset, size, valid);
+                    return Values{b.createOrFold<arith::MaxUIOp>(flipped(codes),
+                                                                 best[0])};
                   })[0];
               best = flipped(best);
               if (bytes)

@@ -1,5 +1,5 @@
 //===- Kernels.cpp - the table of kernels ---------------------------------===//
-#include "hwgq/Dialect/Kernels.h"
+#include "KernelCosts.h"
 
 using namespace mlir;
 using namespace hwgq;
@@ -69,6 +69,13 @@ int64_t Contraction::macs() const {
   return terms;
 }
 
+int64_t Contraction::positions() const {
+  RankedTensorType type = resultType();
+  if (isMatMul)
+    return type.isDynamicDim(0) ? 1 : std::max<int64_t>(1, type.getDimSize(0));
+  return std::max<int64_t>(1, type.getDimSize(1) * type.getDimSize(2));
+}
+
 //===----------------------------------------------------------------------===//
 // The kernels
 //===----------------------------------------------------------------------===//
@@ -76,9 +83,6 @@ int64_t Contraction::macs() const {
 static const char *popcountRefuses(const Contraction &c) {
   if (!c.inputCode() || !c.weightCode())
     return "popcount needs codes on both sides";
-  if (getLayout(c.inputType()).getForm() != "planes" ||
-      getLayout(c.weightType()).getForm() != "planes")
-    return "popcount reads bit planes";
   if (!c.hasConstantWeight())
     return "popcount needs constant weights";
   if (c.groups > 1 && (c.groupInChannels() % 64 || c.groupOutChannels() % 8))
@@ -89,9 +93,6 @@ static const char *popcountRefuses(const Contraction &c) {
 static const char *dot8Refuses(const Contraction &c) {
   if (!c.inputCode() || !c.weightCode())
     return "dot8 needs codes on both sides";
-  LayoutAttr layout = getLayout(c.inputType());
-  if (layout.isPlanes() || layout.getAlign() % 4)
-    return "dot8 reads bytes, pixels of whole groups of four";
   if (!getLayout(c.weightType()).isPlanes() || !c.hasConstantWeight())
     return "dot8 needs constant weights in bit planes";
   CodeType w = c.weightCode();
@@ -107,8 +108,6 @@ static const char *dot8Refuses(const Contraction &c) {
 static const char *lookupRefuses(const Contraction &c) {
   if (!c.inputCode() || !c.weightCode())
     return "lookup needs codes on both sides";
-  if (getLayout(c.inputType()).getForm() != "planes")
-    return "lookup reads bit planes";
   if (!c.hasConstantWeight())
     return "lookup needs constant weights";
   if (c.inputCode().getBits() > 5)
@@ -137,24 +136,53 @@ static const char *f32Refuses(const Contraction &c) {
 
 static const char *genericRefuses(const Contraction &) { return nullptr; }
 
+static LayoutAttr anyForm(const Contraction &) { return {}; }
+
+static LayoutAttr planes(const Contraction &c) {
+  return LayoutAttr::get(c.op->getContext(), "planes");
+}
+
+/// Pixels of whole registers, or of one register's even part.
+static LayoutAttr wholeBytes(const Contraction &c) {
+  constexpr int64_t kRegister = 64, kLeast = 4;
+  int64_t align =
+      std::clamp<int64_t>(llvm::PowerOf2Ceil(c.inChannels), kLeast, kRegister);
+  return LayoutAttr::get(c.op->getContext(), "bytes", {0, 0, 0, 0}, 0, align);
+}
+
 ArrayRef<Kernel> bitpack::getKernels() {
   static const StringRef nvptx[] = {"nvptx"};
   static const StringRef amx[] = {"amx-int8"};
   static const Kernel kernels[] = {
       {"thread-popcount",
        "popcount(a AND b) of bit planes, 8 output channels a GPU thread", nvptx,
-       threadPopcountRefuses},
-      {"dot8-amx", "products of bytes on tiles of AMX", amx, dot8Refuses},
+       threadPopcountRefuses, planes, threadPopcountCost},
+      {"dot8-amx", "products of bytes on tiles of AMX", amx, dot8Refuses,
+       wholeBytes, amxCost},
       {"popcount",
        "popcount(a AND b) of bit planes on vectors",
        {},
-       popcountRefuses},
+       popcountRefuses,
+       planes,
+       popcountCost},
       {"lookup",
        "byte shuffles into tables of partial sums, by bits of the weights",
        {},
-       lookupRefuses},
-      {"f32", "chains of fused multiply-adds on vectors", {}, f32Refuses},
-      {"generic", "plain loops over words or floats", {}, genericRefuses},
+       lookupRefuses,
+       planes,
+       lookupCost},
+      {"f32",
+       "chains of fused multiply-adds on vectors",
+       {},
+       f32Refuses,
+       anyForm,
+       f32Cost},
+      {"generic",
+       "plain loops over words or floats",
+       {},
+       genericRefuses,
+       anyForm,
+       genericCost},
   };
   return kernels;
 }
@@ -164,4 +192,12 @@ const Kernel *bitpack::findKernel(StringRef name) {
     if (kernel.name == name)
       return &kernel;
   return nullptr;
+}
+
+const char *bitpack::refusesOn(const Kernel &kernel, const Contraction &c,
+                               const KernelTarget &target) {
+  for (StringRef feature : kernel.features)
+    if (!target.has(feature))
+      return "the target lacks a feature that it needs";
+  return kernel.refuses(c);
 }

@@ -1,0 +1,131 @@
+//===- KernelCosts.cpp - what kernels are predicted to take ---------------===//
+//
+// time = work / rate + what is done once for each input or output.
+// Work counts the padding of a kernel's tiles; rates are those of the best
+// loops of hwgq-ceilings (1e9 MAC/s, which is MACs a nanosecond) times the
+// share that the kernel reaches of them. docs/Architecture.md has the
+// measurements.
+//
+//===----------------------------------------------------------------------===//
+#include "KernelCosts.h"
+
+using namespace mlir;
+using namespace hwgq;
+using namespace hwgq::bitpack;
+
+KernelTarget KernelTarget::get(ArrayRef<std::string> features) {
+  KernelTarget target;
+  for (StringRef feature : features)
+    if (!feature.starts_with("-"))
+      target.features.insert(feature.ltrim('+'));
+  if (target.has("avx512bw") && target.has("avx512vl"))
+    target.vectorBytes = 64;
+  else if (target.has("avx2"))
+    target.vectorBytes = 32;
+  return target;
+}
+
+/// The value for registers of 64, 32 and 16 bytes.
+static double byWidth(const KernelTarget &target, double wide, double middle,
+                      double narrow) {
+  return target.vectorBytes == 64   ? wide
+         : target.vectorBytes == 32 ? middle
+                                    : narrow;
+}
+
+/// Products of one group of channels with input channels rounded up to
+/// `inputs` and output channels to `outputs`, for all groups and positions.
+static double paddedMacs(const Contraction &c, int64_t inputs, int64_t outputs,
+                         int64_t positions) {
+  return double(positions) * double(c.window.kernel[0]) *
+         double(c.window.kernel[1]) *
+         double(llvm::alignTo(c.groupInChannels(), inputs)) *
+         double(llvm::alignTo(c.groupOutChannels(), outputs)) *
+         double(c.groups);
+}
+
+/// Pixels of one input image (or rows of a matrix).
+static double inputPixels(const Contraction &c) {
+  if (c.isMatMul)
+    return double(c.positions());
+  return double(std::max<int64_t>(1, c.inputType().getDimSize(1) *
+                                         c.inputType().getDimSize(2)));
+}
+
+double bitpack::threadPopcountCost(const Contraction &, const KernelTarget &) {
+  return 0; // nothing else computes on a GPU
+}
+
+double bitpack::popcountCost(const Contraction &c, const KernelTarget &target) {
+  int64_t pairs = c.inputCode().getBits() * c.weightCode().getBits();
+  double rate = target.has("avx512vpopcntdq") && target.vectorBytes == 64
+                    ? 760
+                    : byWidth(target, 310, 215, 95);
+  double words = inputPixels(c) * double(llvm::divideCeil(c.inChannels, 64)) *
+                 c.inputCode().getBits();
+  double sums = c.weightCode().getOffset() ? words * 0.6 : 0;
+  return paddedMacs(c, 64, 8, c.positions()) * double(pairs) / rate + sums;
+}
+
+double bitpack::lookupCost(const Contraction &c, const KernelTarget &target) {
+  bool wide = target.has("avx512vbmi") && target.vectorBytes == 64;
+  double rate = wide ? 620 : byWidth(target, 480, 340, 170);
+  double lanes = double(target.vectorBytes);
+  double macs = paddedMacs(c, 64, int64_t(lanes), c.positions());
+  // A table of each 6 (or 4) channels of a pixel is a sum of ready rows.
+  double tables = inputPixels(c) * double(llvm::divideCeil(c.inChannels, 64)) *
+                  (wide ? 11 : 16);
+  double rows = double(c.inputCode().getBits());
+  return macs * c.weightCode().getBits() / rate + tables * (0.5 + 0.7 * rows);
+}
+
+double bitpack::amxCost(const Contraction &c, const KernelTarget &) {
+  constexpr double kRate = 600;
+  int64_t width = c.isMatMul
+                      ? c.positions()
+                      : std::max<int64_t>(1, c.resultType().getDimSize(2));
+  int64_t positions = c.positions() / width * int64_t(llvm::alignTo(width, 16));
+  double moved =
+      double(positions) * double(llvm::alignTo(c.outChannels, 16)) / 16 * 2.5;
+  return paddedMacs(c, 64, 16, positions) / kRate + moved;
+}
+
+double bitpack::dot8Cost(const Contraction &c, const KernelTarget &target) {
+  double rate = target.has("avx512vnni") && target.vectorBytes == 64 ? 230
+                : target.has("avxvnni")                              ? 130
+                : target.has("i8mm") || target.has("dotprod")
+                    ? 80
+                    : byWidth(target, 95, 65, 32);
+  int64_t lanes = target.vectorBytes / 4;
+  return paddedMacs(c, 4, lanes, c.positions()) / rate;
+}
+
+double bitpack::f32Cost(const Contraction &c, const KernelTarget &target) {
+  bool fma = target.has("fma") || target.has("neon");
+  double rate = fma ? byWidth(target, 60, 32, 16) : 0.3;
+  return paddedMacs(c, 1, target.vectorBytes / 4, c.positions()) / rate;
+}
+
+double bitpack::genericCost(const Contraction &c, const KernelTarget &target) {
+  // One chain of additions, which waits for each.
+  if (!c.inputCode() || !c.weightCode())
+    return paddedMacs(c, 1, 1, c.positions()) *
+           (target.has("fma") || target.has("neon") ? 3 : 12);
+  int64_t pairs = c.inputCode().getBits() * c.weightCode().getBits();
+  return paddedMacs(c, 64, 1, c.positions()) * double(pairs) / 64 * 2;
+}
+
+double bitpack::epilogueCost(RankedTensorType result, int64_t thresholds,
+                             int64_t outputs, const KernelTarget &target) {
+  double vectors = double(outputs) * 4 / double(target.vectorBytes);
+  if (!isPacked(result))
+    return vectors;
+  int64_t bits = cast<CodeType>(result.getElementType()).getBits();
+  double compares = 0.5 * double(thresholds);
+  double stores = getLayout(result).isPlanes() ? 0.8 : 0.6;
+  return vectors * (1 + compares + stores * double(bits));
+}
+
+double bitpack::relayoutCost(int64_t elements, const KernelTarget &target) {
+  return double(elements) * 4 / double(target.vectorBytes) * 2.5;
+}
