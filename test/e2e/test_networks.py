@@ -302,6 +302,22 @@ def test_scale_of_each_input_channel_is_refused_on_codes(tmp_path):
     assert_near(actual, list(netcases.run_nodes(model, x))[-1][1], 1e-4)
 
 
+TARGETS = ("x86-64-v2", "x86-64-v3", "x86-64-v4", "aarch64")
+
+
+@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("name", netcases.names() if programs.EXHAUSTIVE else ["speech1d", "cnv-w2a2"])
+def test_other_targets(name, target, tmp_path):
+    """Modules for other machines give the host's bits."""
+    if target.startswith("x86") and not programs.host_has(target):
+        pytest.skip(f"this machine is no {target}")
+    case = Case(name)
+    inputs = case.inputs(1)
+    expected = programs.evaluate(case.path, inputs, tmp_path / "reference")
+    module = programs.compile_model(case.path, tmp_path / "model.so", f"--target={target}")
+    programs.assert_same_bits(programs.run_module(module, inputs, tmp_path / "run", target=target, timeout=600), expected)
+
+
 # Convolutions with 1-bit weights, fully connected ones, quantisers, batch norms; millions of low-bit weights.
 PUBLISHED = {
     "alexnet": (4, 2, 6, 7, 58.24),
