@@ -4,7 +4,7 @@
 // RUN: hwgq-opt %s --bitpack-select-kernels="target-features=nvptx" | FileCheck %s --check-prefix=NVPTX
 // RUN: not hwgq-opt %s --bitpack-select-kernels="kernel=magic" 2>&1 | FileCheck %s --check-prefix=UNKNOWN
 
-// UNKNOWN: error: no kernel is named magic; there are auto, thread-popcount, dot8-amx, popcount, lookup, f32, generic
+// UNKNOWN: error: no kernel is named magic; there are auto, thread-popcount, dot8-amx, dot8, popcount, lookup, f32, generic
 
 // CHECK-LABEL: func.func @kinds
 // GENERIC-LABEL: func.func @kinds

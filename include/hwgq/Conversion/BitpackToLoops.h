@@ -34,6 +34,10 @@ struct LoopOptions {
   bool neon = false;
   /// A fused multiply-add instruction for f32 vectors.
   bool fma = false;
+  /// Sums of products of bytes in 512 and 256 bits (vpdpbusd).
+  bool avx512Vnni = false, avxVnni = false;
+  /// The same of AArch64 (sdot; usdot).
+  bool dotprod = false, i8mm = false;
 
   /// From LLVM's names of target features, each with or without a `+`;
   /// unknown ones count for nothing, and so does `-` before any but `fma`.

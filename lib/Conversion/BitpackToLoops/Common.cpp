@@ -21,14 +21,18 @@ LoopOptions LoopOptions::get(ArrayRef<std::string> features) {
   if (have.contains("neon")) {
     options.vectorRegisters = 32;
     options.neon = true;
+    options.dotprod = have.contains("dotprod");
+    options.i8mm = have.contains("i8mm");
     return options;
   }
   if (have.contains("avx2"))
     options.vectorBytes = 32;
+  options.avxVnni = have.contains("avxvnni");
   // Byte shuffles of 64 bytes come with AVX512BW.
   if (have.contains("avx512bw") && have.contains("avx512vl")) {
     options.vectorBytes = 64;
     options.vectorRegisters = 32;
+    options.avx512Vnni = have.contains("avx512vnni");
     options.vectorPopcount = have.contains("avx512vpopcntdq");
     options.bytePermute = have.contains("avx512vbmi");
   }

@@ -172,6 +172,7 @@ KernelEmitter emitterOf(StringRef kernel) {
       .Case("lookup", emitLookupKernel)
       .Case("popcount", emitPopcountKernel)
       .Case("dot8-amx", emitAmxKernel)
+      .Case("dot8", emitDot8Kernel)
       .Case("f32", emitF32Kernel)
       .Case("generic", emitGenericKernel)
       .Default(nullptr);

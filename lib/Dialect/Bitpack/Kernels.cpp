@@ -159,6 +159,8 @@ ArrayRef<Kernel> bitpack::getKernels() {
        threadPopcountRefuses, planes, threadPopcountCost},
       {"dot8-amx", "products of bytes on tiles of AMX", amx, dot8Refuses,
        wholeBytes, amxCost},
+      {"dot8", "products of bytes in vectors", {}, dot8Refuses, wholeBytes,
+       dot8Cost},
       {"popcount",
        "popcount(a AND b) of bit planes on vectors",
        {},

@@ -1,0 +1,176 @@
+//===- Dot8Kernel.cpp - contractions of codes in bytes on vectors ---------===//
+#include "../PackConstant.h"
+#include "Accumulator.h"
+#include "Dot8Tile.h"
+#include "Epilogue.h"
+#include "OrderedWeights.h"
+
+using namespace mlir;
+using namespace hwgq;
+
+namespace {
+
+class Dot8Kernel {
+public:
+  Dot8Kernel(LoopBuilder &b, ConvLoops &conv)
+      : b(b), conv(conv), in(conv.input), out(conv.output) {}
+
+  FailureOr<Value> emit() {
+    auto constant = conv.op.weight.getDefiningOp<bitpack::ConstantOp>();
+    auto codes = constant
+                     ? unpackConstant(conv.op.weightType(), constant.getWords())
+                     : std::nullopt;
+    if (!codes)
+      return conv.op.op->emitError("the weights have no readable values");
+    CodeType w = conv.weightCode();
+    target = getDot8Target(
+        b.options, (1 << conv.inputCode().getBits()) - 1,
+        std::max<int64_t>(std::abs(w.getMin()), std::abs(w.getMax())));
+    chooseTile();
+    orderWeights(*codes);
+    int64_t covered = blocksOfGroup * tile.vectors * target.lanes;
+    accumulator.emplace(b, conv, *codes, covered * conv.groups,
+                        Accumulator::Weights::Numbers);
+    epilogue.emplace(b, conv, lanesTogether(), covered);
+    Tasking tasking(b, conv, blocksOfGroup, cost());
+    forEachTask(b, conv, tasking, [&](const Task &task) {
+      b.loop(task.block0, task.block1, 1,
+             [&](Value block) { emitBlock(task, block); });
+    });
+    return conv.result;
+  }
+
+private:
+  /// Nanoseconds of one output row of all channels (or of one pixel).
+  double cost() {
+    double rate = target.form == Dot8Target::Dot ? 12 : 8; // MAC/ns a lane
+    return double(conv.op.macs()) /
+           (conv.op.isMatMul ? 1 : std::max<int64_t>(1, out.height)) /
+           (rate * double(target.lanes));
+  }
+
+  /// Lanes that the epilogue takes at a time.
+  int64_t lanesTogether() const { return std::max<int64_t>(8, target.lanes); }
+
+  void chooseTile() {
+    tile.kh = conv.kh;
+    tile.kw = conv.kw;
+    tile.strideY = conv.dilationY * in.rowSize();
+    tile.strideX = conv.dilationX * in.pixelSize();
+    tile.pixelStep = conv.strideX * in.pixelSize();
+    pixelBytes = conv.groups > 1 ? conv.groupIn : in.pixelSize();
+    tile.bytes = pixelBytes;
+    if (conv.groups == 1 && conv.dilationX == 1) {
+      tile.bytes *= conv.kw; // the taps of a filter row are one place
+      tile.kw = 1;
+    }
+    int64_t together = lanesTogether() / target.lanes;
+    int64_t vectors =
+        llvm::divideCeil(conv.groupOut, lanesTogether()) * together;
+    tile.vectors = std::min(std::max(target.vectors, together), vectors);
+    if (conv.groups > 1)
+      while (vectors % tile.vectors || tile.vectors % together)
+        --tile.vectors;
+    blocksOfGroup = llvm::divideCeil(vectors, tile.vectors);
+    // Tiles of a row of about equal size.
+    int64_t most = target.pixels * target.vectors / tile.vectors;
+    most = std::min<int64_t>(most, 12);
+    int64_t width =
+        conv.op.isMatMul ? conv.op.inputType().getDimSize(0) : out.width;
+    if (ShapedType::isDynamic(width))
+      width = most;
+    width = std::max<int64_t>(1, width);
+    pixels = llvm::divideCeil(width, llvm::divideCeil(width, most));
+  }
+
+  /// [group][block][ky][kx][step][vector][elements of a step]
+  void orderWeights(ArrayRef<uint8_t> codes) {
+    OrderedWeights ordered(conv.weightCode());
+    int64_t steps = tile.bytes / target.depth();
+    int64_t perVector = target.stepElements();
+    int64_t channels = tile.vectors * target.lanes;
+    std::vector<int32_t> shift(conv.groups * blocksOfGroup * channels, 0);
+    for (int64_t group = 0; group < conv.groups; ++group)
+      for (int64_t block = 0; block < blocksOfGroup; ++block)
+        for (int64_t k = 0; k < tile.steps(target); ++k)
+          for (int64_t i = 0; i < tile.vectors * perVector; ++i) {
+            auto [lane, byte] = getDot8Weight(target, i % perVector);
+            int64_t at = i / perVector * target.lanes + lane;
+            uint8_t code = codeAt(codes, group, block * channels + at,
+                                  k / steps, k % steps * target.depth() + byte);
+            ordered.push_back(code);
+            // (code - 128) * weight lacks 128 * weight.
+            shift[(group * blocksOfGroup + block) * channels + at] +=
+                128 * conv.weightCode().toNumber(code);
+          }
+    weights = ordered.numbers(b, b.getIntegerType(target.weightBits()));
+    if (target.shifted)
+      shifts = b.constant(ArrayRef<int32_t>(shift));
+  }
+
+  /// The code that belongs to a byte of a place of the window; any for padding,
+  /// where the input is 0, and for channels that there are not.
+  uint8_t codeAt(ArrayRef<uint8_t> codes, int64_t group, int64_t channel,
+                 int64_t place, int64_t byte) const {
+    int64_t ky = place / tile.kw;
+    int64_t kx = place % tile.kw + byte / pixelBytes, c = byte % pixelBytes;
+    if (channel >= conv.groupOut || c >= conv.groupIn)
+      return 0;
+    int64_t k = group * conv.groupOut + channel;
+    return codes[((k * conv.kh + ky) * conv.kw + kx) * conv.groupIn + c];
+  }
+
+  void emitBlock(const Task &task, Value block) {
+    int64_t size = tile.steps(target) * tile.vectors * target.stepElements();
+    Value weightsAt = b.mul(block, size);
+    forEachTile(
+        b, conv, task, pixels, [&](Value n, Value y, Value x, int64_t count) {
+          Dot8Tile part = tile;
+          part.pixels = count;
+          Value at = conv.op.isMatMul
+                         ? b.mul(x, in.pixelSize())
+                         : in.at(b, n, b.add(b.mul(y, conv.strideY), -conv.top),
+                                 b.add(b.mul(x, conv.strideX), -conv.left));
+          if (conv.groups > 1)
+            at = b.add(at, b.mul(task.group, conv.groupIn));
+          Values sums =
+              emitDot8Tile(b, target, part, in.memory, at, weights, weightsAt);
+          for (int64_t p = 0; p < count; ++p)
+            finish(ArrayRef(sums).slice(p * tile.vectors, tile.vectors), n, y,
+                   b.add(x, p), block);
+        });
+  }
+
+  /// From the sums of one pixel and block to the result.
+  void finish(ArrayRef<Value> sums, Value n, Value y, Value x, Value block) {
+    int64_t lanes = lanesTogether(), together = lanes / target.lanes;
+    Value first = b.mul(block, tile.vectors * target.lanes);
+    for (int64_t v = 0; v < tile.vectors; v += together) {
+      Value acc = sums[v];
+      if (together == 2)
+        acc = vector::ShuffleOp::create(
+            b, acc, sums[v + 1], llvm::to_vector(llvm::seq<int64_t>(0, lanes)));
+      Value channel = b.add(first, v * target.lanes);
+      if (shifts)
+        acc = b.add(acc, b.load(b.vec(lanes, b.getI32Type()), shifts, channel));
+      acc = accumulator->get(b, acc, Value(), y, x, channel);
+      epilogue->finish(b, acc, n, y, x, channel);
+    }
+  }
+
+  LoopBuilder &b;
+  ConvLoops &conv;
+  const Image &in, &out;
+  Dot8Target target{};
+  Dot8Tile tile;
+  int64_t pixels = 1, pixelBytes = 0, blocksOfGroup = 1;
+  Value weights, shifts; // shifts: null without need
+  std::optional<Accumulator> accumulator;
+  std::optional<Epilogue> epilogue;
+};
+
+} // namespace
+
+FailureOr<Value> hwgq::emitDot8Kernel(LoopBuilder &b, ConvLoops &conv) {
+  return Dot8Kernel(b, conv).emit();
+}

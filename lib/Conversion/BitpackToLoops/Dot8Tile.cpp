@@ -1,0 +1,217 @@
+//===- Dot8Tile.cpp - register tiles of products of bytes -----------------===//
+#include "Dot8Tile.h"
+#include "hwgq/Conversion/TargetIntrinsics.h"
+
+using namespace mlir;
+using namespace hwgq;
+
+static constexpr int64_t kMostNarrow = 32767;
+
+static Dot8Target getNeonTarget(const LoopOptions &options, int64_t maxCode,
+                                int64_t maxWeight) {
+  if (options.i8mm)
+    return {Dot8Target::Dot, "usdot", 4, 4, 6};
+  if (options.dotprod)
+    return {Dot8Target::SignDot, "sdot", 4, 4, 6, 0, maxCode > 127};
+  return {Dot8Target::Lanes, "", 8, 2, 6, kMostNarrow / (maxCode * maxWeight)};
+}
+
+Dot8Target hwgq::getDot8Target(const LoopOptions &options, int64_t maxCode,
+                               int64_t maxWeight) {
+  maxWeight = std::max<int64_t>(1, maxWeight);
+  if (options.neon)
+    return getNeonTarget(options, maxCode, maxWeight);
+  int64_t lanes = options.vectorBytes / 4;
+  bool wide = lanes == 16;
+  auto named = [&](StringRef at512, StringRef at256, StringRef at128) {
+    return wide ? at512 : lanes == 8 ? at256 : at128;
+  };
+  if (wide ? options.avx512Vnni : lanes == 8 && options.avxVnni)
+    return {Dot8Target::Dot, named("vpdpbusd512", "vpdpbusd256", ""), lanes,
+            wide ? 4 : 2, 6};
+  int64_t pair = 2 * maxCode * maxWeight;
+  if (pair <= kMostNarrow)
+    return {Dot8Target::Pairs,
+            named("pmaddubsw512", "pmaddubsw256", "pmaddubsw128"),
+            lanes,
+            wide ? 4 : 2,
+            wide ? 6 : 4,
+            kMostNarrow / pair};
+  return {Dot8Target::Words, named("pmaddwd512", "pmaddwd256", "pmaddwd128"),
+          lanes, wide ? 4 : 2, wide ? 5 : 4};
+}
+
+std::pair<int64_t, int64_t> hwgq::getDot8Weight(const Dot8Target &target,
+                                                int64_t at) {
+  if (target.form == Dot8Target::Lanes)
+    return {at, 0};
+  if (target.form != Dot8Target::Words)
+    return {at / 4, at % 4};
+  // First the pairs of even bytes of all lanes, then those of the odd ones.
+  int64_t half = at / (2 * target.lanes), rest = at % (2 * target.lanes);
+  return {rest / 2, rest % 2 * 2 + half};
+}
+
+namespace {
+
+class TileEmitter {
+public:
+  TileEmitter(LoopBuilder &b, const Dot8Target &target, const Dot8Tile &tile,
+              Value acts, Value at, Value weights, Value weightsAt)
+      : b(b), target(target), tile(tile), acts(acts), at(at), weights(weights),
+        weightsAt(weightsAt), sumType(b.vec(target.lanes, b.getI32Type())) {
+    bytesType = b.vec(target.lanes * 4, b.getI8Type());
+    wordsType = b.vec(target.lanes * 2, b.getI16Type());
+    narrowType = !target.narrowSteps ? sumType
+                 : target.form == Dot8Target::Pairs
+                     ? wordsType
+                     : b.vec(target.lanes, b.getI16Type());
+  }
+
+  Values emit() {
+    int64_t steps = tile.bytes / target.depth(), parts = 1;
+    int64_t most = target.narrowSteps;
+    while (most && (steps % parts || steps / parts > most))
+      ++parts;
+    counts = {tile.kh, tile.kw, parts, steps / parts};
+    // The outermost loop whose whole work a narrow sum takes.
+    narrowFrom = 0;
+    for (int64_t work = tile.kh * tile.kw * steps; most && work > most;)
+      work /= counts[narrowFrom++];
+    return nest(0, Values(), zeros(narrowFrom ? sumType : narrowType));
+  }
+
+private:
+  Values zeros(VectorType type) {
+    return Values(tile.pixels * tile.vectors, b.splat(type, int64_t(0)));
+  }
+
+  /// The loops from level `level` on, inside of those of `indices`.
+  Values nest(size_t level, Values indices, Values sums) {
+    if (level == narrowFrom && level > 0) {
+      Values narrow = inner(level, indices, zeros(narrowType));
+      for (auto [sum, part] : llvm::zip(sums, narrow))
+        sum = b.add(sum, widen(part));
+      return sums;
+    }
+    if (level == narrowFrom) {
+      Values narrow = inner(level, indices, sums);
+      for (Value &sum : narrow)
+        sum = widen(sum);
+      return narrow;
+    }
+    return b.carry(counts[level], sums, [&](Value i, ValueRange carried) {
+      Values inside = indices;
+      inside.push_back(i);
+      return nest(level + 1, inside, Values(carried));
+    });
+  }
+
+  Values inner(size_t level, Values indices, Values sums) {
+    if (level == counts.size())
+      return step(indices, sums);
+    return b.carry(counts[level], sums, [&](Value i, ValueRange carried) {
+      Values inside = indices;
+      inside.push_back(i);
+      return inner(level + 1, inside, Values(carried));
+    });
+  }
+
+  /// Narrow sums as i32.
+  Value widen(Value narrow) {
+    if (!target.narrowSteps)
+      return narrow;
+    if (target.form == Dot8Target::Lanes)
+      return arith::ExtSIOp::create(b, sumType, narrow);
+    StringRef name = target.lanes == 16  ? "pmaddwd512"
+                     : target.lanes == 8 ? "pmaddwd256"
+                                         : "pmaddwd128";
+    return createTargetIntrinsic(b, b.getLoc(), name,
+                                 {narrow, b.splat(wordsType, int64_t(1))});
+  }
+
+  Values step(ValueRange i, Values sums) {
+    int64_t depth = target.depth(), steps = tile.bytes / depth;
+    Value place = b.add(b.mul(i[0], tile.kw), i[1]);
+    Value s = b.add(b.mul(i[2], counts[3]), i[3]);
+    Value k = b.add(b.mul(place, steps), s);
+    int64_t elements = target.stepElements();
+    Value from = b.add(weightsAt, b.mul(k, tile.vectors * elements));
+    Values channels;
+    for (int64_t v = 0; v < tile.vectors; ++v)
+      channels.push_back(
+          b.load(b.vec(elements, b.getIntegerType(target.weightBits())),
+                 weights, b.add(from, v * elements)));
+    Value window =
+        b.add(b.add(at, b.mul(s, depth)),
+              b.add(b.mul(i[0], tile.strideY), b.mul(i[1], tile.strideX)));
+    for (int64_t p = 0; p < tile.pixels; ++p) {
+      Values codes = load(b.add(window, p * tile.pixelStep));
+      for (int64_t v = 0; v < tile.vectors; ++v) {
+        Value &sum = sums[p * tile.vectors + v];
+        sum = multiply(sum, codes, channels[v]);
+      }
+    }
+    return sums;
+  }
+
+  /// The codes of a step at `from` in all lanes, in the forms that `multiply`
+  /// takes.
+  Values load(Value from) {
+    if (target.form == Dot8Target::Lanes) {
+      Value code = b.load(acts, from);
+      return {b.broadcast(narrowType,
+                          arith::ExtUIOp::create(b, b.getI16Type(), code))};
+    }
+    Value bytes = b.load(b.vec(4, b.getI8Type()), acts, from);
+    Value word = vector::ExtractOp::create(
+        b, vector::BitCastOp::create(b, b.vec(1, b.getI32Type()), bytes),
+        int64_t(0));
+    if (target.shifted)
+      word = b.xori(word, b.i32(int32_t(0x80808080)));
+    Value all = b.broadcast(sumType, word);
+    if (target.form != Dot8Target::Words)
+      return {vector::BitCastOp::create(b, bytesType, all)};
+    Value words = vector::BitCastOp::create(b, wordsType, all);
+    return {b.andi(words, b.splat(wordsType, int64_t(0xff))),
+            b.shr(words, b.splat(wordsType, int64_t(8)))};
+  }
+
+  Value multiply(Value sum, ValueRange codes, Value channels) {
+    auto call = [&](ValueRange operands) {
+      return createTargetIntrinsic(b, b.getLoc(), target.instruction, operands);
+    };
+    switch (target.form) {
+    case Dot8Target::Dot:
+    case Dot8Target::SignDot:
+      return call({sum, codes[0], channels});
+    case Dot8Target::Pairs:
+      return b.add(sum, call({codes[0], channels}));
+    case Dot8Target::Words: {
+      int64_t half = 2 * target.lanes;
+      sum = b.add(sum, call({codes[0], b.slice(channels, 0, half)}));
+      return b.add(sum, call({codes[1], b.slice(channels, half, half)}));
+    }
+    case Dot8Target::Lanes:
+      return b.add(sum, b.mul(codes[0],
+                              arith::ExtSIOp::create(b, narrowType, channels)));
+    }
+    llvm_unreachable("all forms are here");
+  }
+
+  LoopBuilder &b;
+  const Dot8Target &target;
+  const Dot8Tile &tile;
+  Value acts, at, weights, weightsAt;
+  VectorType sumType, bytesType, wordsType, narrowType;
+  SmallVector<int64_t> counts; // of the loops ky, kx, part, step
+  size_t narrowFrom = 0;
+};
+
+} // namespace
+
+Values hwgq::emitDot8Tile(LoopBuilder &b, const Dot8Target &target,
+                          const Dot8Tile &tile, Value acts, Value at,
+                          Value weights, Value weightsAt) {
+  return TileEmitter(b, target, tile, acts, at, weights, weightsAt).emit();
+}
