@@ -3,13 +3,14 @@
 module with the reference interpreter bit for bit.
 
     .venv/bin/python scripts/status.py [MODEL.onnx ...]      default: examples/digits and the models beside the checkout
-    .venv/bin/python scripts/status.py --networks [NAME[,ENCODING[,WEIGHTS]] ...]
-                                    generated networks at full size; default: every one, in its first way of writing
+    .venv/bin/python scripts/status.py --networks [NAME[,ENCODING,WEIGHTS] ...]
+                                    generated networks at full size; default: each in its first way of writing
 """
 
 import glob
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -79,38 +80,39 @@ def file_row(model):
         return f"| {name} | {columns} | {sizes} | {timed['median_ms']:.4f} |"
 
 
-def network_row(name, encoding=None, form=None):
-    """One line of the table of generated networks."""
-    import numpy as np
-    import onnx
-    from hwgq import networks
-
-    network = networks.NETWORKS[name]
-    encoding, form = encoding or network.encodings[0], form or network.forms[0]
+def network_row(name, *ways):
+    """One line of the table of generated networks. They are made by another process: the memory of this one would
+    count as its children's."""
+    options = [f"--{option}={value}" for option, value in zip(("encoding", "weights"), ways)]
     with tempfile.TemporaryDirectory() as folder:
         path, image = os.path.join(folder, "model.onnx"), os.path.join(folder, "in.npy")
-        model = networks.generate(name, encoding, form)
-        weights = 4 * sum(int(np.prod(tensor.dims)) for tensor in model.graph.initializer)
-        onnx.save(model, path)
-        np.save(image, networks.inputs(name, 1, 1))
-        del model
+        generator = [sys.executable, "-m", "hwgq.networks", name, *options, "-o", path, "--inputs", image]
+        environment = {**os.environ, "PYTHONPATH": os.path.join(ROOT, "python")}
+        subprocess.run(generator, check=True, env=environment)
         try:
             module, columns, (seconds, peak) = measure(path, [image], folder)
         except Failed as failure:
-            return f"| {name} | {encoding}, {form} | {failure} | | | | | |"
-        sizes = f"{os.path.getsize(module) / 2**20:.1f} / {weights / 2**20:.1f}"
-        return f"| {name} | {encoding}, {form} | {columns} | {sizes} | {seconds:.1f} | {peak:.0f} |"
+            return f"| {name} | {', '.join(ways)} | {failure} | | | | | |"
+        sizes = f"{os.path.getsize(module) / 2**20:.1f} / {os.path.getsize(path) / 2**20:.1f}"
+        return f"| {name} | {', '.join(ways)} | {columns} | {sizes} | {seconds:.1f} | {peak:.0f} |"
+
+
+def networks():
+    """[name, encoding, weights] of each in its first way of writing."""
+    generator = [sys.executable, "-m", "hwgq.networks", "--list"]
+    environment = {**os.environ, "PYTHONPATH": os.path.join(ROOT, "python")}
+    lines = subprocess.run(generator, check=True, env=environment, capture_output=True, text=True).stdout.splitlines()
+    columns = [re.split(r"  +", line) for line in lines[1:]]
+    return [[name, encodings.split()[0], weights.split()[0]] for name, encodings, weights, _ in columns]
 
 
 def main():
     arguments = sys.argv[1:]
     if arguments[:1] == ["--networks"]:
-        from hwgq import networks
-
-        print("| network | encoding, weights | equals the reference | layers on codes | channels folded | MiB module / float32 | s | MB |")
+        print("| network | encoding, weights | equals the reference | layers on codes | channels folded | MiB module / ONNX | s | MB |")
         print("|---|---|---|---|---|---|---|---|")
-        for name in arguments[1:] or networks.NETWORKS:
-            print(network_row(*name.split(",")), flush=True)
+        for way in [name.split(",") for name in arguments[1:]] or networks():
+            print(network_row(*way), flush=True)
         return
     if not arguments:
         beside = os.environ.get("HWGQ_MODELS", os.path.join(ROOT, "..", "shared", "models"))
@@ -124,5 +126,4 @@ def main():
 
 
 if __name__ == "__main__":
-    sys.path.append(os.path.join(ROOT, "python"))
     main()
