@@ -7,6 +7,10 @@
 // enough to end with it. What follows the sums of a block is computed beside
 // the products of the next.
 //
+// Weights are read as bytes, made once per module; where each is used in one
+// block of tiles alone (small images), one-bit weights are read as bits and
+// expanded in front of their use: eight times fewer bytes come from the caches.
+//
 //===----------------------------------------------------------------------===//
 #include "../PackConstant.h"
 #include "Accumulator.h"
@@ -38,12 +42,13 @@ public:
     if (!codes)
       return conv.op.op->emitError("the weights have no readable values");
     chooseTile();
+    chooseTasks();
     orderWeights(*codes);
     int64_t covered = blocksOfGroup * tile.channels();
     accumulator.emplace(b, conv, *codes, covered * conv.groups,
                         Accumulator::Weights::Numbers);
     epilogue.emplace(b, conv, AmxTile::kLanes, covered);
-    Tasking tasking = chooseTasks();
+    Tasking tasking(b, conv, blocksOfGroup, taskRows, taskSplits);
     forEachTask(b, conv, tasking, [&](const Task &task) { emitTask(task); });
     return conv.result;
   }
@@ -105,23 +110,27 @@ private:
                : std::clamp<int64_t>(rows, 1, kMatrixRows);
   }
 
-  Tasking chooseTasks() {
+  void chooseTasks() {
     constexpr double kRate = 1200, kTask = 15e3; // MAC/ns, ns
     constexpr int64_t kTasks = 16;
-    if (conv.op.isMatMul) {
-      double whole = double(conv.op.macs()) * double(longestRun()) / kRate;
-      int64_t splits =
-          std::clamp<int64_t>(int64_t(whole / kTask), 1, blocksOfGroup);
-      return Tasking(b, conv, blocksOfGroup, longestRun(), splits);
-    }
+    int64_t height = std::max<int64_t>(1, out.height);
     double whole = double(conv.op.macs()) / kRate;
     int64_t tasks = std::clamp<int64_t>(int64_t(whole / kTask), 1, kTasks);
-    int64_t splits = std::clamp<int64_t>(tasks / conv.groups, 1, blocksOfGroup);
-    int64_t strips = std::clamp<int64_t>(tasks / (splits * conv.groups), 1,
-                                         std::max<int64_t>(1, out.height));
-    return Tasking(b, conv, blocksOfGroup,
-                   llvm::divideCeil(std::max<int64_t>(1, out.height), strips),
-                   splits);
+    taskSplits = std::clamp<int64_t>(tasks / conv.groups, 1, blocksOfGroup);
+    int64_t strips =
+        std::clamp<int64_t>(tasks / (taskSplits * conv.groups), 1, height);
+    taskRows = llvm::divideCeil(height, strips);
+    int64_t perBlock = taskRows == height && (isFlat() || height == 1);
+    if (conv.op.isMatMul) {
+      taskRows = longestRun();
+      whole *= double(taskRows);
+      taskSplits =
+          std::clamp<int64_t>(int64_t(whole / kTask), 1, blocksOfGroup);
+      perBlock = true;
+    }
+    // One run of one block of tiles for each block of channels.
+    fromBits = conv.weightCode().getBits() == 1 && perBlock &&
+               longestRun() <= tile.pixels();
   }
 
   /// [group][block][ky][kx][step][channel tile][depth / 4][16 channels][4]
@@ -140,7 +149,42 @@ private:
               ordered.push_back(
                   codeAt(codes, group, channel, k / tile.steps, byte));
             }
-    weights = ordered.numbers(b, b.getI8Type());
+    if (fromBits)
+      weights = ordered.bits(b, kAhead * stepWords());
+    else
+      weights = ordered.numbers(b, b.getI8Type());
+  }
+
+  //===--------------------------------------------------------------------===//
+  // Weights from bits
+  //===--------------------------------------------------------------------===//
+
+  /// Steps from the expansion of weights to their use, and places for them.
+  static constexpr int64_t kAhead = 3, kPlaces = 8;
+
+  int64_t stepWords() const { return tile.stepBytes() / 64; }
+
+  /// The byte of `ring` where the weights of step g of all blocks stand.
+  Value placeOf(Value g) {
+    return b.mul(b.andi(g, b.index(kPlaces - 1)), tile.stepBytes());
+  }
+
+  void expandStep(Value g) {
+    for (int64_t i = 0; i < stepWords(); ++i) {
+      Value word = b.add(b.mul(g, stepWords()), i);
+      b.store(OrderedWeights::expand(b, conv.weightCode(), b.getI8Type(),
+                                     weights, word),
+              ring, b.add(placeOf(g), i * 64));
+    }
+  }
+
+  /// The address of the weights of step k of a block.
+  Value weightsOf(Value block, Value k) {
+    Value g = b.add(b.mul(block, tile.totalSteps()), k);
+    if (!fromBits)
+      return emitAddress(b, weights, b.mul(g, tile.stepBytes()));
+    expandStep(b.add(g, kAhead));
+    return emitAddress(b, ring, placeOf(g));
   }
 
   /// The code that belongs to a byte of a place of the window; 0 for padding,
@@ -164,6 +208,13 @@ private:
     config = b.local(MemRefType::get({64}, b.getI8Type()));
     scratch = b.local(
         MemRefType::get({2 * tile.pixels() * tile.channels()}, b.getI32Type()));
+    if (fromBits) {
+      ring =
+          b.local(MemRefType::get({kPlaces * tile.stepBytes()}, b.getI8Type()));
+      Value first = b.mul(task.block0, tile.totalSteps());
+      for (int64_t i = 0; i < kAhead; ++i)
+        expandStep(b.add(first, i));
+    }
     // One configuration serves runs that fill tiles.
     bool oneHeight = !isFlat() || out.width >= AmxTile::kRows;
     if (oneHeight) {
@@ -224,7 +275,6 @@ private:
     Value count = b.ceilDiv(run.length, tile.pixels());
     int64_t total = tile.totalSteps();
     int64_t perStep = llvm::divideCeil(tile.pixels(), total);
-    Value blockBytes = b.index(total * tile.stepBytes());
     b.loop(b.index(0), count, 1, [&](Value t) {
       Values acts;
       for (int64_t i = 0; i < tile.pixelTiles; ++i) {
@@ -232,11 +282,7 @@ private:
         acts.push_back(emitAddress(
             b, in.memory, b.add(run.start, b.mul(first, tile.pixelStep))));
       }
-      auto stepWeights = [&](Value k) {
-        return emitAddress(
-            b, weights,
-            b.add(b.mul(block, blockBytes), b.mul(k, tile.stepBytes())));
-      };
+      auto stepWeights = [&](Value k) { return weightsOf(block, k); };
       Value previous = b.add(t, -1);
       auto beside = [&](Value k) {
         b.when(b.cmp(arith::CmpIPredicate::sgt, t, b.index(0)), [&] {
@@ -303,9 +349,10 @@ private:
   ConvLoops &conv;
   const Image &in, &out;
   AmxTile tile;
-  int64_t placeBytes = 0, blocksOfGroup = 1;
-  Value weights;
-  Value config, scratch; // of the task
+  int64_t placeBytes = 0, blocksOfGroup = 1, taskRows = 1, taskSplits = 1;
+  bool fromBits = false;
+  Value weights;               // bytes, or words of bits
+  Value config, scratch, ring; // of the task
   std::optional<Accumulator> accumulator;
   std::optional<Epilogue> epilogue;
 };

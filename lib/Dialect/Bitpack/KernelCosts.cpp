@@ -8,6 +8,7 @@
 //
 //===----------------------------------------------------------------------===//
 #include "KernelCosts.h"
+#include <cmath>
 
 using namespace mlir;
 using namespace hwgq;
@@ -80,23 +81,53 @@ double bitpack::lookupCost(const Contraction &c, const KernelTarget &target) {
 }
 
 double bitpack::amxCost(const Contraction &c, const KernelTarget &) {
-  constexpr double kRate = 600;
-  int64_t width = c.isMatMul
-                      ? c.positions()
-                      : std::max<int64_t>(1, c.resultType().getDimSize(2));
-  int64_t positions = c.positions() / width * int64_t(llvm::alignTo(width, 16));
-  double moved =
-      double(positions) * double(llvm::alignTo(c.outChannels, 16)) / 16 * 2.5;
-  return paddedMacs(c, 64, 16, positions) / kRate + moved;
+  constexpr double kRate = 1800, kTileBytes = 64;
+  // Rows of an image run on over their padding where the stride is 1.
+  int64_t positions = c.positions();
+  if (c.isMatMul) {
+    positions = int64_t(llvm::alignTo(positions, 16));
+  } else {
+    int64_t height = std::max<int64_t>(1, c.resultType().getDimSize(1));
+    int64_t width = std::max<int64_t>(1, c.resultType().getDimSize(2));
+    bool runs = c.window.strides[0] == 1 && c.window.strides[1] == 1;
+    int64_t full = width + c.window.pads[1] + c.window.pads[3];
+    positions = runs ? int64_t(llvm::alignTo((height - 1) * full + width, 16))
+                     : height * int64_t(llvm::alignTo(width, 16));
+  }
+  // A step multiplies 64 bytes, whether they are there or not.
+  bool joined = c.groups == 1 && c.window.dilations[1] == 1;
+  int64_t taps = joined ? 1 : c.window.kernel[1];
+  double bytes =
+      double(c.groupInChannels()) * double(joined ? c.window.kernel[1] : 1);
+  double steps =
+      double(c.window.kernel[0] * taps) * std::ceil(bytes / kTileBytes);
+  double channels =
+      double(llvm::alignTo(c.groupOutChannels(), 16)) * double(c.groups);
+  double weights = steps * kTileBytes * channels;
+  // Weights of bytes come from the outer caches, but for the small images
+  // where bits are expanded.
+  bool bits = c.weightCode().getBits() == 1 && positions <= 64;
+  return weights * double(positions) / kRate + weights * (bits ? 0.003 : 0.025);
 }
 
 double bitpack::dot8Cost(const Contraction &c, const KernelTarget &target) {
-  double rate = target.has("avx512vnni") && target.vectorBytes == 64 ? 230
-                : target.has("avxvnni")                              ? 130
-                : target.has("i8mm") || target.has("dotprod")
-                    ? 80
-                    : byWidth(target, 95, 65, 32);
   int64_t lanes = target.vectorBytes / 4;
+  CodeType a = c.inputCode(), w = c.weightCode();
+  int64_t pair =
+      2 * ((int64_t(1) << a.getBits()) - 1) *
+      std::max<int64_t>({std::abs(w.getMin()), std::abs(w.getMax()), 1});
+  constexpr int64_t kNarrow = 32767;
+  double rate;
+  if (target.has("neon"))
+    rate = target.has("i8mm") || target.has("dotprod") ? 100 : 40;
+  else if (target.vectorBytes == 64 && target.has("avx512vnni"))
+    rate = 250;
+  else if (target.vectorBytes == 32 && target.has("avxvnni"))
+    rate = 140;
+  else if (pair * 8 <= kNarrow) // few sums are widened
+    rate = byWidth(target, 220, 120, 50);
+  else
+    rate = byWidth(target, 100, 60, 28) * (pair <= kNarrow ? 1 : 0.7);
   return paddedMacs(c, 4, lanes, c.positions()) / rate;
 }
 
