@@ -327,4 +327,42 @@ def Bitpack_ConcatOp : Bitpack_Op<"concat"> {
   let hasVerifier = 1;
 }
 
+def Bitpack_FusedOp : Op<Bitpack_Dialect, "fused",
+    [SingleBlock, RecursiveMemoryEffects, RecursivelySpeculatable]> {
+  let summary = "ops computed in one loop";
+  let description = [{
+    The values of its region, which reads what lies around it: the ops of a
+    group as they would stand alone. The group is computed in one pass over
+    the elements of a tensor: at most one op, the first, is a contraction or a
+    pool; all others are element-wise in its result, so that values between
+    them need no memory. Only what `bitpack.yield` names is stored.
+
+    ```mlir
+    %sum, %codes = bitpack.fused -> (tensor<?x8x8x64xf32>, tensor<?x8x8x64x!hwgq.code<u2>, #bitpack.layout<planes>>) {
+      %acc = bitpack.conv2d %x, %w {...} : ... -> tensor<?x8x8x64xi32>
+      %y = hwgq.affine %acc {scale = array<f32: 0.5>} : tensor<?x8x8x64xi32>
+      %s = linalg.generic {...} ins(%y, %residual : ...) ... -> tensor<?x8x8x64xf32>
+      %q = bitpack.quantize %s {step = ...} : ... -> tensor<?x8x8x64x!hwgq.code<u2>, #bitpack.layout<planes>>
+      bitpack.yield %s, %q : ...
+    }
+    ```
+    Constraints: C1 the types yielded are those of the results; C2 all results
+    have one shape.
+  }];
+  let results = (outs Variadic<Bitpack_Any>:$results);
+  let regions = (region SizedRegion<1>:$body);
+  let assemblyFormat = "(`->` `(` type($results)^ `)`)? $body attr-dict";
+  let hasVerifier = 1;
+}
+
+def Bitpack_YieldOp : Bitpack_Op<"yield",
+    [Terminator, HasParent<"bitpack::FusedOp">]> {
+  let summary = "results of `bitpack.fused`";
+  let description = [{
+    Names the values of the region that have users outside.
+  }];
+  let arguments = (ins Variadic<Bitpack_Any>:$values);
+  let assemblyFormat = "($values^ `:` type($values))? attr-dict";
+}
+
 #endif // BITPACK_OPS

@@ -425,6 +425,30 @@ def FuseElementwise : Pass<"fuse-elementwise", "::mlir::func::FuncOp"> {
   let dependentDialects = ["::mlir::linalg::LinalgDialect"];
 }
 
+def BitpackFuseEpilogues : Pass<"bitpack-fuse-epilogues", "::mlir::func::FuncOp"> {
+  let summary = "Compute element-wise ops with the contraction or pool before them";
+  let description = [{
+    Puts each contraction, pool and quantiser of floats into a `bitpack.fused`
+    with the element-wise ops that follow it: scales, `linalg.generic` over the
+    same elements, quantisers, thresholds, in as many steps as there are. Other
+    operands may be whole tensors of that shape or anything broadcast to it. A
+    group takes no op that another op outside keeps apart from it.
+    ```
+    %acc = bitpack.conv2d %x, %w ... -> tensor<?x8x8x64xi32>
+    %y = hwgq.affine %acc ...
+    %s = linalg.generic (addf) ins(%y, %residual) ...
+    %q = bitpack.quantize %s ...
+      ==>
+    %s, %q = bitpack.fused { all of them; bitpack.yield %s, %q }
+    ```
+  }];
+  let dependentDialects = ["::hwgq::bitpack::BitpackDialect"];
+  let statistics = [
+    Statistic<"groups", "groups", "Number of groups made">,
+    Statistic<"members", "members", "Number of ops in them">
+  ];
+}
+
 def ConvertBitpackToLoops : Pass<"convert-bitpack-to-loops", "::mlir::ModuleOp"> {
   let summary = "Lower tensors to parallel loops over memory";
   let description = [{

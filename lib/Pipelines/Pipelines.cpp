@@ -1,8 +1,8 @@
 //===- Pipelines.cpp - the phases of compilation --------------------------===//
 #include "hwgq/Pipelines/Pipelines.h"
 #include "hwgq/Passes.h"
-#include "mlir/Conversion/Passes.h"
 #include "mlir/Conversion/GPUToNVVM/GPUToNVVMPass.h"
+#include "mlir/Conversion/Passes.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/Dialect/GPU/IR/GPUDialect.h"
 #include "mlir/Dialect/Linalg/Passes.h"
@@ -14,9 +14,9 @@ using namespace mlir;
 using namespace hwgq;
 
 static constexpr std::pair<Phase, llvm::StringLiteral> kPhases[] = {
-    {Phase::Import, "import"}, {Phase::HWGQ, "hwgq"},
+    {Phase::Import, "import"},   {Phase::HWGQ, "hwgq"},
     {Phase::Bitpack, "bitpack"}, {Phase::Kernel, "kernel"},
-    {Phase::Loops, "loops"},   {Phase::Target, "target"}};
+    {Phase::Loops, "loops"},     {Phase::Target, "target"}};
 
 std::optional<Phase> hwgq::parsePhase(StringRef name) {
   for (auto [phase, text] : kPhases)
@@ -64,6 +64,7 @@ static void buildLoops(OpPassManager &manager, const TargetSpec &target,
   manager.addNestedPass<func::FuncOp>(createFuseElementwise());
   manager.addPass(createCanonicalizerPass());
   manager.addPass(createCSEPass());
+  manager.addNestedPass<func::FuncOp>(createBitpackFuseEpilogues());
   ConvertBitpackToLoopsOptions options;
   options.features = llvm::to_vector(target.features);
   if (emulate)
@@ -140,7 +141,8 @@ void hwgq::buildPhase(OpPassManager &manager, Phase phase,
     if (gpu)
       kernels.targetFeatures.push_back("nvptx");
     kernels.kernel = options.kernel;
-    return manager.addNestedPass<func::FuncOp>(createBitpackSelectKernels(kernels));
+    return manager.addNestedPass<func::FuncOp>(
+        createBitpackSelectKernels(kernels));
   }
   case Phase::Loops:
     return buildLoops(manager, target, options.emulate);
@@ -165,7 +167,8 @@ static void registerPhases(StringRef name, StringRef description,
       [list](OpPassManager &manager, const CompileOptions &options) {
         llvm::Expected<TargetSpec> target = resolveTarget(options.target);
         if (!target)
-          llvm::report_fatal_error(target.takeError(), /*gen_crash_diag=*/false);
+          llvm::report_fatal_error(target.takeError(),
+                                   /*gen_crash_diag=*/false);
         for (Phase phase : list)
           buildPhase(manager, phase, *target, options);
       });
@@ -186,7 +189,8 @@ static void registerNvptx() {
         llvm::Expected<TargetSpec> target =
             resolveTarget("nvptx-" + options.chip);
         if (!target)
-          llvm::report_fatal_error(target.takeError(), /*gen_crash_diag=*/false);
+          llvm::report_fatal_error(target.takeError(),
+                                   /*gen_crash_diag=*/false);
         for (Phase phase : {Phase::HWGQ, Phase::Bitpack, Phase::Kernel,
                             Phase::Loops, Phase::Target})
           buildPhase(manager, phase, *target, options);

@@ -218,6 +218,28 @@ static FailureOr<Tensor> concat(Operation *op, Operands in) {
   return concatTensors(op, in, cast<bitpack::ConcatOp>(op).getDim());
 }
 
+/// The ops of the region one after the other.
+static LogicalResult fused(Operation *op, Operands in, Results &out) {
+  DenseMap<Value, Tensor> values;
+  for (auto [value, tensor] : llvm::zip(getInputValues(op), in))
+    values[value] = tensor;
+  for (Operation &inner : op->getRegion(0).front()) {
+    SmallVector<Tensor> operands;
+    for (Value value : getInputValues(&inner))
+      operands.push_back(values.lookup(value));
+    if (isa<bitpack::YieldOp>(inner)) {
+      out.append(operands.begin(), operands.end());
+      return success();
+    }
+    FailureOr<SmallVector<Tensor>> results = evaluateOp(&inner, operands);
+    if (failed(results))
+      return failure();
+    for (auto [value, tensor] : llvm::zip(inner.getResults(), *results))
+      values[value] = std::move(tensor);
+  }
+  return op->emitError("does not yield");
+}
+
 void hwgq::reference::registerBitpackOps(Registry &r) {
   r["bitpack.conv2d"] = through<conv>;
   r["bitpack.matmul"] = through<matmul>;
@@ -229,4 +251,5 @@ void hwgq::reference::registerBitpackOps(Registry &r) {
   r["bitpack.relayout"] = through<relayout>;
   r["bitpack.pad"] = through<pad>;
   r["bitpack.concat"] = through<concat>;
+  r["bitpack.fused"] = fused;
 }

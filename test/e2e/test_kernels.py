@@ -251,6 +251,102 @@ def test_float_matmul(tmp_path, rows):
     check(tmp_path, program)
 
 
+def elementwise(program, name, values):
+    """(x * scale[channel] + residual) * pixel scale, in one or two ops; both sums are outputs or only the last is."""
+    rng, shape, rank = program.rng, values.shape, values.ndim
+    dims = [f"d{d}" for d in range(rank)]
+
+    def generic(x, operands, body):
+        maps = ", ".join(f"affine_map<({', '.join(dims)}) -> ({', '.join(m)})>" for _, _, m in operands)
+        names, types = ", ".join(n for n, _, _ in operands), ", ".join(t for _, t, _ in operands)
+        kind, parallel = program.type(shape, "f32"), ", ".join(['"parallel"'] * rank)
+        args = ", ".join(f"%a{i}: f32" for i in range(len(operands)))
+        return program.emit(
+            f"linalg.generic {{indexing_maps = [{maps}, affine_map<({', '.join(dims)}) -> ({', '.join(dims)})>], "
+            f"iterator_types = [{parallel}]}} ins({names} : {types}) outs({x} : {kind}) "
+            f"{{\n ^bb0({args}, %o: f32):\n {body}\n }} -> {kind}", shape, "f32")
+
+    whole = program.type(shape, "f32")
+    scale, sv = program.float_weights((shape[-1],))
+    residual, rv = program.input(shape)
+    y = generic(name, [(name, whole, dims), (scale, f"tensor<{shape[-1]}xf32>", dims[-1:]), (residual, whole, dims)],
+                "%p = arith.mulf %a0, %a1 : f32\n %s = arith.addf %p, %a2 : f32\n linalg.yield %s : f32")
+    values = values * sv + rv
+    if rng.random() < 0.5:
+        program.output(y, values, "f32")
+    if rng.random() < 0.5:
+        return y, values
+    pixel, pv = program.input(shape[:-1])
+    y = generic(y, [(y, whole, dims), (pixel, program.type(shape[:-1], "f32"), dims[:-1])],
+                "%p = arith.mulf %a0, %a1 : f32\n linalg.yield %p : f32")
+    return y, values * pv[..., None]
+
+
+def affine(program, name, values):
+    scale = (2.0 ** program.rng.integers(-9, -5, program.rng.choice([1, values.shape[-1]]))).astype(np.float32)
+    y = program.name()
+    program.lines.append(f"{y} = hwgq.affine {name} {{scale = array<f32: {', '.join(repr(float(s)) for s in scale)}>}} "
+                         f": {program.type(values.shape, 'i32')}")
+    return y, values.astype(np.float32) * scale
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_groups(tmp_path, seed):
+    """Element-wise ops and quantisers behind contractions, pools and inputs."""
+    program = Program(1000 + seed)
+    rng = program.rng
+    for root in ["codes", "codes", "groups", "rows", "floats", "float groups", "max", "avg", "none"]:
+        size = tuple(int(v) for v in rng.integers(3, 9, 2))
+        c, k = int(rng.choice(CHANNELS)), int(rng.choice(OUTPUTS))
+        a, w, groups, window = rng.choice(["b1", "u2", "s4"]), rng.choice(["b1", "u2, -1, 1"]), 1, random_window(rng, size)
+        if root == "groups":
+            groups, c, k = (2, 128, 80) if rng.random() < 0.5 else (3, 9, 15)
+        if root == "float groups":
+            groups, c, k = 3, 6, 12
+        if root in ("codes", "groups"):
+            x = program.quantize(*program.input((2, *size, c)), a)
+            weights = program.weights((k, *window.kernel, c // groups), w)
+            acc = conv_codes(x[1], weights[1], window, groups)
+            y = affine(program, *program.contraction(x, weights, acc, (program.code(a), program.code(w)), "i32", window,
+                                                     groups))
+        elif root == "rows":
+            x = program.quantize(*program.input((2, c)), a)
+            weights = program.weights((k, c), w)
+            y = affine(program, *program.contraction(x, weights, x[1] @ weights[1].T, (program.code(a), program.code(w)),
+                                                     "i32"))
+        elif root in ("floats", "float groups"):
+            x = program.input((2, *size, c))
+            weights = program.float_weights((k, *window.kernel, c // groups))
+            y = program.contraction(x, weights, conv_floats(*x[1:], weights[1], window, groups), ("f32", "f32"), "f32",
+                                    window, groups)
+        else:
+            y = program.input((2, *size, k))
+            if root != "none":
+                window, outputs = pool_window(rng, size, 0)
+                extra = "" if root == "max" else ", count_include_pad = true, scale = 1.0 : f32"
+                values = y[1]
+                shape = (2, *outputs, k)
+                name = program.emit(f"hwgq.{root}_pool {y[0]} {pool_attributes(window, extra)} : "
+                                    f"{program.type(values.shape, 'f32')}", shape, "f32")
+                if root == "max":
+                    values = max_pool(values, window, outputs, np.zeros(k, bool))
+                else:
+                    total, count = np.float32(0), 0
+                    ones = np.ones((1, *(s + window.pads[d] + window.pads[d + 2] for d, s in enumerate(size)), 1))
+                    unpadded = Window(window.kernel, window.strides, (0, 0, 0, 0), window.dilations)
+                    for (_, _, tap), (_, _, one) in zip(window.taps(values, np.float32(0), outputs),
+                                                        unpadded.taps(ones, 0, outputs)):
+                        total, count = total + tap, count + one
+                    values = total / count.astype(np.float32)
+                y = name, values
+        y = elementwise(program, *y)
+        code = rng.choice(["b1", "u2", "u3", "s4"])
+        if rng.random() < 0.3:
+            program.output(*y, "f32")
+        program.output(*program.quantize(*y, code), program.code(code))
+    check(tmp_path, program)
+
+
 @pytest.mark.parametrize("code", CODES)
 def test_quantize(tmp_path, code):
     """Quantisers of all code types, NaN and infinities included, and thresholds on codes."""

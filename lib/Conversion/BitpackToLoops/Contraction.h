@@ -2,7 +2,7 @@
 #ifndef HWGQ_LIB_CONVERSION_BITPACKTOLOOPS_CONTRACTION_H
 #define HWGQ_LIB_CONVERSION_BITPACKTOLOOPS_CONTRACTION_H
 
-#include "Loops.h"
+#include "Pointwise.h"
 #include "hwgq/Dialect/Kernels.h"
 
 namespace hwgq {
@@ -14,13 +14,16 @@ struct ConvLoops {
   const bitpack::Contraction &op;
   mlir::Value inputMemory, weightMemory;
   Image input, output;
-  mlir::Value result; // what replaces the op
+  mlir::Value result;               // what replaces the op; null in a group
+  const Pointwise *group = nullptr; // the group that it is the root of
 
   int64_t kh, kw, strideY, strideX, dilationY, dilationX, top, left;
   int64_t groups, groupIn, groupOut;
 
+  /// `group` takes the accumulators where it is given; `output` is its shape
+  /// then, without memory.
   ConvLoops(LoopBuilder &b, const bitpack::Contraction &op, mlir::Value input,
-            mlir::Value weight);
+            mlir::Value weight, const Pointwise *group = nullptr);
 
   CodeType inputCode() const { return op.inputCode(); }
   CodeType weightCode() const { return op.weightCode(); }

@@ -1,14 +1,17 @@
 //===- Contractions.cpp - contractions to loops, by kernel ----------------===//
 #include "Contraction.h"
+#include "Patterns.h"
+#include "PoolWindow.h"
+#include "mlir/Dialect/Tensor/IR/Tensor.h"
 
 using namespace mlir;
 using namespace hwgq;
 using bitpack::Contraction;
 
 ConvLoops::ConvLoops(LoopBuilder &b, const Contraction &op, Value input,
-                     Value weight)
+                     Value weight, const Pointwise *group)
     : op(op), inputMemory(input), weightMemory(weight),
-      input(viewImage(b, op.inputType(), input)) {
+      input(viewImage(b, op.inputType(), input)), group(group) {
   kh = op.window.kernel[0];
   kw = op.window.kernel[1];
   strideY = op.window.strides[0];
@@ -20,7 +23,8 @@ ConvLoops::ConvLoops(LoopBuilder &b, const Contraction &op, Value input,
   groups = op.groups;
   groupIn = op.groupInChannels();
   groupOut = op.groupOutChannels();
-  output = allocateImage(b, op.resultType(), this->input.batch, result);
+  output = group ? group->shape()
+                 : allocateImage(b, op.resultType(), this->input.batch, result);
 }
 
 Tasking::Tasking(LoopBuilder &b, const ConvLoops &conv, int64_t blocks,
@@ -69,9 +73,11 @@ int64_t Tasking::pixels(const ConvLoops &conv) const {
   return conv.op.isMatMul ? rows : rows * conv.output.width;
 }
 
-/// Whether memory of the result is written by no tile.
-static bool hasUnwritten(const Image &out) {
-  return out.packed() && (out.hasHalo() || out.hasPadding());
+/// Whether memory of the results is written by no tile.
+static bool hasUnwritten(const ConvLoops &conv) {
+  const Image &out = conv.output;
+  return conv.group ? conv.group->hasUnwritten()
+                    : out.packed() && (out.hasHalo() || out.hasPadding());
 }
 
 void hwgq::forEachTask(LoopBuilder &b, const ConvLoops &conv,
@@ -79,10 +85,15 @@ void hwgq::forEachTask(LoopBuilder &b, const ConvLoops &conv,
                        llvm::function_ref<void(const Task &)> body) {
   const Image &out = conv.output;
   int64_t parts = tasking.splits * conv.groups;
-  bool clear = hasUnwritten(out);
+  bool clear = hasUnwritten(conv);
+  auto clearRow = [&](Value n, Value y) {
+    if (conv.group)
+      conv.group->clearRow(b, n, y);
+    else
+      out.clearRow(b, n, y);
+  };
   if (clear && parts > 1) { // tasks share rows
-    forEachRow(b, out, double(out.rowSize()),
-               [&](Value n, Value y) { out.clearRow(b, n, y); });
+    forEachRow(b, out, double(out.rowSize()), clearRow);
     clear = false;
   }
   b.tasks(tasking.count, [&](Value number) {
@@ -111,11 +122,10 @@ void hwgq::forEachTask(LoopBuilder &b, const ConvLoops &conv,
     task.block0 = edge(split);
     task.block1 = edge(b.add(split, 1));
     if (clear && conv.op.isMatMul)
-      b.loop(task.x0, task.x1, 1,
-             [&](Value x) { out.clearRow(b, x, b.index(0)); });
+      b.loop(task.x0, task.x1, 1, [&](Value x) { clearRow(x, b.index(0)); });
     else if (clear)
       b.loop(task.row0, task.row1, 1, [&](Value row) {
-        out.clearRow(b, b.div(row, out.height), b.rem(row, out.height));
+        clearRow(b.div(row, out.height), b.rem(row, out.height));
       });
     body(task);
   });
@@ -178,6 +188,32 @@ KernelEmitter emitterOf(StringRef kernel) {
       .Default(nullptr);
 }
 
+/// The emitter of the kernel that an op names; null after an error.
+KernelEmitter checkKernel(const Contraction &contraction) {
+  Operation *op = contraction.op;
+  StringRef name = "generic";
+  if (auto attr = op->getAttrOfType<StringAttr>("kernel"))
+    name = attr.getValue();
+  const bitpack::Kernel *kernel = bitpack::findKernel(name);
+  KernelEmitter emit = emitterOf(name);
+  if (!kernel || !emit) {
+    op->emitError("no kernel is named ") << name;
+    return nullptr;
+  }
+  if (const char *why = kernel->refuses(contraction)) {
+    op->emitError("kernel ") << name << " does not fit: " << why;
+    return nullptr;
+  }
+  bitpack::LayoutAttr form = kernel->reads(contraction);
+  if (form && contraction.inputCode() &&
+      form !=
+          bitpack::getLayout(contraction.inputType()).withHalo({0, 0, 0, 0})) {
+    op->emitError("kernel ") << name << " reads codes as " << form;
+    return nullptr;
+  }
+  return emit;
+}
+
 template <typename OpTy> struct ContractionPattern : OpConversionPattern<OpTy> {
   ContractionPattern(const TypeConverter &converter, MLIRContext *context,
                      const LoopOptions &options)
@@ -187,18 +223,9 @@ template <typename OpTy> struct ContractionPattern : OpConversionPattern<OpTy> {
   matchAndRewrite(OpTy op, typename OpTy::Adaptor adaptor,
                   ConversionPatternRewriter &rewriter) const override {
     std::optional<Contraction> contraction = Contraction::get(op);
-    StringRef name = op.getKernel().value_or("generic");
-    const bitpack::Kernel *kernel = bitpack::findKernel(name);
-    KernelEmitter emit = emitterOf(name);
-    if (!kernel || !emit)
-      return op.emitError("no kernel is named ") << name;
-    if (const char *why = kernel->refuses(*contraction))
-      return op.emitError("kernel ") << name << " does not fit: " << why;
-    bitpack::LayoutAttr form = kernel->reads(*contraction);
-    if (form && contraction->inputCode() &&
-        form !=
-            bitpack::getLayout(contraction->inputType()).withHalo({0, 0, 0, 0}))
-      return op.emitError("kernel ") << name << " reads codes as " << form;
+    KernelEmitter emit = checkKernel(*contraction);
+    if (!emit)
+      return failure();
     LoopBuilder b(op.getLoc(), rewriter, options);
     ConvLoops conv(b, *contraction, adaptor.getInput(), adaptor.getWeight());
     FailureOr<Value> result = emit(b, conv);
@@ -211,12 +238,82 @@ template <typename OpTy> struct ContractionPattern : OpConversionPattern<OpTy> {
   LoopOptions options;
 };
 
+/// A group runs where its root makes its values. The generic kernel, and groups
+/// of channels that end within vectors, make them all first.
+struct FusedPattern : OpConversionPattern<bitpack::FusedOp> {
+  FusedPattern(const TypeConverter &converter, MLIRContext *context,
+               const LoopOptions &options)
+      : OpConversionPattern(converter, context), options(options) {}
+
+  LogicalResult
+  matchAndRewrite(bitpack::FusedOp op, OpAdaptor,
+                  ConversionPatternRewriter &rewriter) const override {
+    LoopBuilder b(op.getLoc(), rewriter, options);
+    auto memoryOf = [&](Value value) {
+      return rewriter.getRemappedValue(value);
+    };
+    Operation *root = Pointwise::getRoot(op);
+    Value first = root ? root->getOperand(0) : firstOperand(op);
+    if (!first)
+      return op.emitError("reads no tensor of its shape");
+    Pointwise group(b, op, getBatch(b, tensorType(first), memoryOf(first)),
+                    memoryOf);
+    if (!root)
+      group.emitLoops(b, {});
+    else if (std::optional<Contraction> contraction = Contraction::get(root)) {
+      if (failed(emitContraction(b, *contraction, group, memoryOf)))
+        return failure();
+    } else {
+      emitPool(
+          b, root, memoryOf(first),
+          {group.shape(), [&](Value n, Value y) { group.clearRow(b, n, y); },
+           [&](Value value, const Site &site) { group.emit(b, value, site); }});
+    }
+    rewriter.replaceOp(op, group.results());
+    return success();
+  }
+
+private:
+  /// An operand from outside that has the shape of the results.
+  static Value firstOperand(bitpack::FusedOp op) {
+    auto shape = tensorType(op.getResult(0)).getShape();
+    for (Operation &inner : op.getBody().front())
+      for (Value value : inner.getOperands())
+        if (value.getParentRegion() != &op.getBody() &&
+            !value.getDefiningOp<tensor::EmptyOp>() &&
+            tensorType(value).getShape() == shape)
+          return value;
+    return {};
+  }
+
+  static LogicalResult
+  emitContraction(LoopBuilder &b, const Contraction &contraction,
+                  const Pointwise &group,
+                  llvm::function_ref<Value(Value)> memoryOf) {
+    KernelEmitter emit = checkKernel(contraction);
+    if (!emit)
+      return failure();
+    bool whole = contraction.groups == 1 ||
+                 contraction.groupOutChannels() % 64 == 0 ||
+                 emit == emitPopcountKernel;
+    bool together = emit != emitGenericKernel && whole;
+    ConvLoops conv(b, contraction, memoryOf(contraction.input),
+                   memoryOf(contraction.weight), together ? &group : nullptr);
+    FailureOr<Value> result = emit(b, conv);
+    if (succeeded(result) && !together)
+      group.emitLoops(b, *result);
+    return result;
+  }
+
+  LoopOptions options;
+};
+
 } // namespace
 
 void hwgq::populateContractionPatterns(RewritePatternSet &patterns,
                                        const TypeConverter &converter,
                                        const LoopOptions &options) {
   patterns.add<ContractionPattern<bitpack::Conv2DOp>,
-               ContractionPattern<bitpack::MatMulOp>>(
+               ContractionPattern<bitpack::MatMulOp>, FusedPattern>(
       converter, patterns.getContext(), options);
 }

@@ -7,8 +7,8 @@ using namespace hwgq;
 Epilogue::Epilogue(LoopBuilder &b, const ConvLoops &conv, int64_t lanes,
                    int64_t covered, int64_t groups, int64_t groupOut,
                    unsigned bits)
-    : out(conv.output), lanes(lanes), covered(covered), groups(groups),
-      groupOut(groupOut) {
+    : out(conv.output), group(conv.group), lanes(lanes), covered(covered),
+      groups(groups), groupOut(groupOut) {
   if (conv.op.thresholds)
     thresholds.emplace(b, conv.op.thresholds, conv.op.direction, out.channels,
                        (groups - 1) * groupOut + covered, out.code, bits);
@@ -50,11 +50,15 @@ void Epilogue::guard(LoopBuilder &b, Value channel,
 
 void Epilogue::finish(LoopBuilder &b, Value acc, Value n, Value y, Value x,
                       Value channel) const {
+  auto type = cast<VectorType>(acc.getType());
+  if (!thresholds && type.getElementType().isInteger(16))
+    acc = arith::ExtSIOp::create(b, type.clone(b.getI32Type()), acc);
+  if (group)
+    return guard(b, channel, [&](int64_t valid) {
+      group->emit(b, acc, {n, y, x, channel, lanes, valid});
+    });
   Value pixel = out.at(b, n, y, x);
   if (!thresholds) {
-    auto type = cast<VectorType>(acc.getType());
-    if (type.getElementType().isInteger(16))
-      acc = arith::ExtSIOp::create(b, type.clone(b.getI32Type()), acc);
     Value at = b.add(pixel, channel);
     return guard(b, channel, [&](int64_t valid) {
       b.storePart(acc, out.memory, at, valid);

@@ -7,8 +7,9 @@
 namespace hwgq {
 
 /// What follows the dot products of a contraction, the same for every kernel:
-/// thresholds and codes in the form of the result, or the accumulators as they
-/// are. The only place where the result of a contraction is stored.
+/// thresholds and codes in the form of the result, the accumulators as they
+/// are, or the element-wise ops of its group. The only place where the result
+/// of a contraction is stored.
 class Epilogue {
 public:
   /// `lanes` channels come at a time: a multiple of 8, and a power of two up to
@@ -37,6 +38,7 @@ private:
              llvm::function_ref<void(int64_t)> store) const;
 
   const Image &out;
+  const Pointwise *group;
   int64_t lanes, covered, groups, groupOut;
   std::optional<ThresholdTable> thresholds;
 };

@@ -66,6 +66,8 @@ private:
 
   void chooseTile() {
     tile.block = getFloatBlock(b.options, conv.groupOut);
+    if (conv.group) // whose codes fill whole bytes
+      tile.block = llvm::alignTo(tile.block, 8);
     if (code) {
       tile.block = llvm::alignTo(tile.block, 8);
       tile.lanes = std::max<int64_t>(8, b.options.vectorBytes / 4);

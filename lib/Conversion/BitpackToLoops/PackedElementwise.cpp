@@ -1,15 +1,11 @@
 //===- PackedElementwise.cpp - quantize, threshold, affine, constant ------===//
 #include "Patterns.h"
+#include "Steps.h"
 
 using namespace mlir;
 using namespace hwgq;
 
 namespace {
-
-/// Channels of a vector of 32-bit elements whose masks fill whole bytes.
-int64_t chunkLanes(const LoopOptions &options) {
-  return std::max<int64_t>(8, options.vectorBytes / 4);
-}
 
 /// Makes every packed pixel of `out` from chunks of channels:
 /// planes(n, y, x, word, offset, lanes, valid) gives vectors of i1.
@@ -34,69 +30,9 @@ void emitPacked(LoopBuilder &b, const Image &out, double costPerChannel,
   });
 }
 
-/// Masks of lanes that are no channels become 0.
-void maskTail(LoopBuilder &b, Values &planes, int64_t lanes, int64_t valid) {
-  if (valid == lanes)
-    return;
-  VectorType type = b.vec(lanes, b.getI1Type());
-  SmallVector<bool> keep(lanes, false);
-  std::fill_n(keep.begin(), valid, true);
-  Value mask = arith::ConstantOp::create(
-      b, DenseElementsAttr::get(type, ArrayRef(keep)));
-  for (Value &plane : planes)
-    plane = b.andi(plane, mask);
-}
-
 //===----------------------------------------------------------------------===//
 // quantize
 //===----------------------------------------------------------------------===//
-
-/// Code of x under a step function, as planes. With m_i = "x passes breakpoint
-/// i" (nested, as the breakpoints are sorted), bit p of the code is its bit
-/// for x below all, xor m_i for each i where the bit changes.
-class StepPlanes {
-public:
-  StepPlanes(LoopBuilder &b, StepAttr step, CodeType code) : step(step) {
-    for (int32_t n : step.getValues().asArrayRef())
-      codes.push_back(code.toCode(n));
-    nan = code.toCode(step.getNan());
-    bits = code.getBits();
-  }
-
-  Values planes(LoopBuilder &b, Value x) const {
-    auto type = cast<VectorType>(x.getType());
-    VectorType mask = b.vec(type.getNumElements(), b.getI1Type());
-    Values result;
-    for (unsigned p = 0; p < bits; ++p)
-      result.push_back(b.splat(mask, int64_t((codes[0] >> p) & 1)));
-    for (size_t i = 0; i + 1 < codes.size(); ++i) {
-      uint8_t changes = codes[i] ^ codes[i + 1];
-      if (!changes)
-        continue;
-      auto predicate = step.getClosed()[i] ? arith::CmpFPredicate::OGE
-                                           : arith::CmpFPredicate::OGT;
-      Value passed = arith::CmpFOp::create(
-          b, predicate, x, b.splat(type, step.getBreakpoints()[i]));
-      for (unsigned p = 0; p < bits; ++p)
-        if ((changes >> p) & 1)
-          result[p] = b.xori(result[p], passed);
-    }
-    // Comparisons with NaN fail, so that it has code 0 of the list so far.
-    if (uint8_t changes = codes[0] ^ nan) {
-      Value isNan = arith::CmpFOp::create(b, arith::CmpFPredicate::UNO, x, x);
-      for (unsigned p = 0; p < bits; ++p)
-        if ((changes >> p) & 1)
-          result[p] = b.xori(result[p], isNan);
-    }
-    return result;
-  }
-
-private:
-  StepAttr step;
-  SmallVector<uint8_t> codes;
-  uint8_t nan;
-  unsigned bits;
-};
 
 struct QuantizePattern : LoopPattern<bitpack::QuantizeOp> {
   using LoopPattern::LoopPattern;
@@ -106,7 +42,7 @@ struct QuantizePattern : LoopPattern<bitpack::QuantizeOp> {
     Image in = viewImage(b, tensorType(op.getInput()), adaptor.getInput());
     Value result;
     Image out = allocateImage(b, tensorType(op.getResult()), in.batch, result);
-    StepPlanes step(b, op.getStep(), out.code);
+    StepPlanes step(op.getStep(), out.code);
     double cost = 0.05 * double(op.getStep().getValues().size());
     emitPacked(b, out, cost,
                [&](Value n, Value y, Value x, Value word, int64_t offset,
@@ -161,34 +97,6 @@ struct ThresholdPattern : LoopPattern<bitpack::ThresholdOp> {
 // affine, constant
 //===----------------------------------------------------------------------===//
 
-/// f32(f32(n) * scale) for chunks of channels.
-class ScaleTable {
-public:
-  ScaleTable(LoopBuilder &b, ArrayRef<float> scale, int64_t lanes) {
-    if (scale.size() == 1) {
-      single = scale[0];
-      return;
-    }
-    std::vector<float> padded(scale.begin(), scale.end());
-    padded.resize(llvm::alignTo(padded.size(), lanes));
-    table = b.constant(ArrayRef<float>(padded));
-  }
-
-  Value apply(LoopBuilder &b, Value numbers, Value channel) const {
-    VectorType type = b.vec(
-        cast<VectorType>(numbers.getType()).getNumElements(), b.getF32Type());
-    Value value = arith::SIToFPOp::create(b, type, numbers);
-    if (!table && single == 1.0f)
-      return value;
-    Value scale = table ? b.load(type, table, channel) : b.splat(type, single);
-    return arith::MulFOp::create(b, value, scale);
-  }
-
-private:
-  Value table;
-  float single = 1;
-};
-
 struct PackedAffinePattern : LoopPattern<bitpack::AffineOp> {
   using LoopPattern::LoopPattern;
 
@@ -198,7 +106,7 @@ struct PackedAffinePattern : LoopPattern<bitpack::AffineOp> {
     Value result;
     Image out = allocateImage(b, tensorType(op.getResult()), in.batch, result);
     int64_t lanes = chunkLanes(options);
-    ScaleTable scale(b, op.getScale(), lanes);
+    ScaleTable scale(b, op.getScale());
     forEachRow(
         b, out, 0.1 * double(out.width * out.channels), [&](Value n, Value y) {
           b.loop(out.width, [&](Value x) {
@@ -230,7 +138,7 @@ struct PlainAffinePattern : LoopPattern<hwgq::AffineOp> {
     Value result;
     Image out = allocateImage(b, tensorType(op.getResult()), in.batch, result);
     int64_t lanes = chunkLanes(options);
-    ScaleTable scale(b, op.getScale(), lanes);
+    ScaleTable scale(b, op.getScale());
     forEachRow(
         b, out, 0.1 * double(out.width * out.channels), [&](Value n, Value y) {
           b.loop(out.width, [&](Value x) {

@@ -29,17 +29,18 @@ struct MaxPoolPattern : LoopPattern<bitpack::MaxPoolOp> {
     forEachRow(b, out, cost, [&](Value n, Value y) {
       if (out.hasHalo())
         out.clearRow(b, n, y);
-      b.loop(out.width, [&](Value x) {
+      window.forEachColumn(b, out.width, [&](Value x, bool inside) {
         Value to = out.at(b, n, y, x);
         b.loop(out.words, [&](Value word) {
           Value flip = flips ? b.load(flips, word) : Value();
           Value offset = b.mul(word, out.planes);
-          Values best = window.reduce(b, y, x, Values(out.planes, b.i64(0)),
-                                      [&](Value iy, Value ix, ValueRange best) {
-                                        Value from =
-                                            b.add(in.at(b, n, iy, ix), offset);
-                                        return maximum(b, in, from, flip, best);
-                                      });
+          Values best = window.reduce(
+              b, y, x, Values(out.planes, b.i64(0)),
+              [&](Value iy, Value ix, ValueRange best) {
+                Value from = b.add(in.at(b, n, iy, ix), offset);
+                return maximum(b, in, from, flip, best);
+              },
+              inside);
           for (auto [p, value] : llvm::enumerate(best)) {
             // Bits that are no channels came back as flip & ~0: none are set.
             Value bits = flip ? b.xori(value, flip) : value;
@@ -64,7 +65,7 @@ struct MaxPoolPattern : LoopPattern<bitpack::MaxPoolOp> {
                   double(window.kernel[0] * window.kernel[1]) / double(lanes);
     forEachRow(b, out, cost, [&](Value n, Value y) {
       out.clearRow(b, n, y);
-      b.loop(out.width, [&](Value x) {
+      window.forEachColumn(b, out.width, [&](Value x, bool inside) {
         Value to = out.at(b, n, y, x);
         forEachChunk(
             b, out.channels, lanes,
@@ -86,7 +87,8 @@ struct MaxPoolPattern : LoopPattern<bitpack::MaxPoolOp> {
                             : loadCodes(b, in, from, word, offset, size, valid);
                     return Values{b.createOrFold<arith::MaxUIOp>(flipped(codes),
                                                                  best[0])};
-                  })[0];
+                  },
+                  inside)[0];
               best = flipped(best);
               if (bytes)
                 b.storePart(best, out.memory, b.add(to, channel), valid);
@@ -158,58 +160,48 @@ struct MaxPoolPattern : LoopPattern<bitpack::MaxPoolOp> {
   }
 };
 
-/// Sums of n over the taps in bounds, then one product with scale / count.
-struct AvgPoolPattern : LoopPattern<bitpack::AvgPoolOp> {
-  using LoopPattern::LoopPattern;
-
-  FailureOr<Value> emit(LoopBuilder &b, bitpack::AvgPoolOp op,
-                        Adaptor adaptor) const override {
-    Image in = viewImage(b, tensorType(op.getInput()), adaptor.getInput());
-    Value result;
-    Image out = allocateImage(b, tensorType(op.getResult()), in.batch, result);
-    PoolWindow window(op, in);
-    SmallVector<float> factors = {0.0f};
-    int64_t most = window.kernel[0] * window.kernel[1];
-    for (int64_t count = 1; count <= most; ++count)
-      factors.push_back(
-          float(double(op.getScale().convertToFloat()) / double(count)));
-    Value table = b.constant(ArrayRef<float>(factors));
-    int64_t lanes = std::max<int64_t>(8, options.vectorBytes / 4);
-    double cost = 0.2 * double(out.width * out.channels * most);
-    forEachRow(b, out, cost, [&](Value n, Value y) {
-      b.loop(out.width, [&](Value x) {
-        Value to = out.at(b, n, y, x);
-        Value factor =
-            b.load(table, window.count(b, y, x, op.getCountIncludePad()));
-        forEachChunk(
-            b, out.channels, lanes,
-            [&](Value word, int64_t offset, int64_t size, int64_t valid) {
-              Value sum = b.splat(b.vec(size, b.getI32Type()), int64_t(0));
-              sum = window.reduce(
-                  b, y, x, {sum}, [&](Value iy, Value ix, ValueRange sums) {
-                    Value from = in.at(b, n, iy, ix);
-                    Value codes =
-                        loadCodes(b, in, from, word, offset, size, valid);
-                    return Values{b.add(sums[0], toNumbers(b, in.code, codes))};
-                  })[0];
-              VectorType type = b.vec(size, b.getF32Type());
-              Value mean = arith::MulFOp::create(
-                  b, arith::SIToFPOp::create(b, type, sum),
-                  b.broadcast(type, factor));
-              b.storePart(mean, out.memory,
-                          b.add(to, b.add(b.mul(word, 64), offset)), valid);
-            });
-      });
-    });
-    return result;
-  }
-};
-
 } // namespace
+
+void hwgq::emitPackedAvgPool(LoopBuilder &b, bitpack::AvgPoolOp op, Value input,
+                             const PoolOutput &out) {
+  Image in = viewImage(b, tensorType(op.getInput()), input);
+  PoolWindow window(op, in);
+  SmallVector<float> factors = {0.0f};
+  int64_t most = window.kernel[0] * window.kernel[1];
+  for (int64_t count = 1; count <= most; ++count)
+    factors.push_back(
+        float(double(op.getScale().convertToFloat()) / double(count)));
+  Value table = b.constant(ArrayRef<float>(factors));
+  const Image &shape = out.shape;
+  double cost = 0.2 * double(shape.width * shape.channels * most);
+  auto pixel = [&](Value n, Value y, Value x, bool inside) {
+    Value factor =
+        b.load(table, window.count(b, y, x, op.getCountIncludePad()));
+    auto chunk = [&](Value word, int64_t offset, int64_t lanes, int64_t valid) {
+      // Sums of n over the taps in bounds, then one product with scale / count.
+      Value sum = b.splat(b.vec(lanes, b.getI32Type()), int64_t(0));
+      auto tap = [&](Value iy, Value ix, ValueRange sums) {
+        Value codes =
+            loadCodes(b, in, in.at(b, n, iy, ix), word, offset, lanes, valid);
+        return Values{b.add(sums[0], toNumbers(b, in.code, codes))};
+      };
+      sum = window.reduce(b, y, x, {sum}, tap, inside)[0];
+      VectorType type = b.vec(lanes, b.getF32Type());
+      Value mean = arith::MulFOp::create(
+          b, arith::SIToFPOp::create(b, type, sum), b.broadcast(type, factor));
+      out.sink(mean, {n, y, x, b.add(b.mul(word, 64), offset), lanes, valid});
+    };
+    forEachChunk(b, shape.channels, chunkLanes(b.options), chunk);
+  };
+  forEachRow(b, shape, cost, [&](Value n, Value y) {
+    out.beginRow(n, y);
+    window.forEachColumn(b, shape.width,
+                         [&](Value x, bool inside) { pixel(n, y, x, inside); });
+  });
+}
 
 void hwgq::populatePackedPools(RewritePatternSet &patterns,
                                const TypeConverter &converter,
                                const LoopOptions &options) {
-  patterns.add<MaxPoolPattern, AvgPoolPattern>(converter, patterns.getContext(),
-                                               options);
+  patterns.add<MaxPoolPattern>(converter, patterns.getContext(), options);
 }

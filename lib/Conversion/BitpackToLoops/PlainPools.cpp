@@ -22,20 +22,41 @@ std::pair<Value, Value> PoolWindow::range(LoopBuilder &b, Value at, unsigned d,
 }
 
 Values PoolWindow::reduce(LoopBuilder &b, Value y, Value x, ValueRange inits,
-                          TapBody body) const {
+                          TapBody body, bool inside) const {
   auto position = [&](Value at, Value tap, unsigned d) {
     return b.sub(b.add(b.mul(at, strides[d]), b.mul(tap, dilations[d])),
                  b.index(pads[d]));
   };
   auto [y0, y1] = range(b, y, 0, 0, sizes[0]);
-  auto [x0, x1] = range(b, x, 1, 0, sizes[1]);
-  return b.carry(
-      y0, y1, 1, inits, [&, x0 = x0, x1 = x1](Value ky, ValueRange outer) {
-        Value iy = position(y, ky, 0);
-        return b.carry(x0, x1, 1, outer, [&](Value kx, ValueRange inner) {
-          return body(iy, position(x, kx, 1), inner);
-        });
-      });
+  std::pair<Value, Value> columns;
+  if (!inside)
+    columns = range(b, x, 1, 0, sizes[1]);
+  return b.carry(y0, y1, 1, inits, [&](Value ky, ValueRange outer) {
+    Value iy = position(y, ky, 0);
+    auto tap = [&](Value kx, ValueRange inner) {
+      return body(iy, position(x, kx, 1), inner);
+    };
+    constexpr int64_t kUnrolled = 8;
+    if (inside)
+      return b.unroll(kernel[1], kUnrolled, outer, tap);
+    return b.carry(columns.first, columns.second, 1, outer, tap);
+  });
+}
+
+void PoolWindow::forEachColumn(
+    LoopBuilder &b, int64_t width,
+    llvm::function_ref<void(Value, bool)> body) const {
+  // The first column whose taps begin in bounds, the last whose taps end there.
+  int64_t left = std::min(width, (pads[1] + strides[1] - 1) / strides[1]);
+  int64_t room = sizes[1] - 1 - (kernel[1] - 1) * dilations[1] + pads[1];
+  int64_t right =
+      room < 0 ? left : std::clamp<int64_t>(room / strides[1] + 1, left, width);
+  auto loop = [&](int64_t from, int64_t to, bool inside) {
+    b.loop(b.index(from), b.index(to), 1, [&](Value x) { body(x, inside); });
+  };
+  loop(0, left, false);
+  loop(left, right, true);
+  loop(right, width, false);
 }
 
 Value PoolWindow::count(LoopBuilder &b, Value y, Value x,
@@ -49,141 +70,200 @@ Value PoolWindow::count(LoopBuilder &b, Value y, Value x,
   return b.mul(taps(y, 0), taps(x, 1));
 }
 
-namespace {
+PoolOutput PoolOutput::into(LoopBuilder &b, const Image &image) {
+  auto store = [&b, image](Value value, const Site &site) {
+    Value at = b.add(image.at(b, site.n, site.y, site.x), site.channel);
+    b.storePart(value, image.memory, at, site.valid);
+  };
+  return {image, [](Value, Value) {}, store};
+}
 
-/// Calls body(channel, lanes, valid) over all channels in vectors.
-void forEachVector(LoopBuilder &b, int64_t channels,
-                   llvm::function_ref<void(Value, int64_t, int64_t)> body) {
-  int64_t lanes = std::min<int64_t>(b.options.vectorBytes / 4,
-                                    llvm::bit_ceil(uint64_t(channels)));
-  int64_t whole = channels / lanes * lanes;
-  b.loop(b.index(0), b.index(whole), lanes,
-         [&](Value c) { body(c, lanes, lanes); });
+void hwgq::forEachSpan(LoopBuilder &b, int64_t channels,
+                       llvm::function_ref<void(Value, int64_t, int64_t)> body) {
+  constexpr int64_t kVectors = 4;
+  int64_t lanes = chunkLanes(b.options), span = kVectors * lanes;
+  int64_t whole = channels / span * span;
+  b.loop(b.index(0), b.index(whole), span,
+         [&](Value c) { body(c, lanes, span); });
   if (channels > whole)
     body(b.index(whole), lanes, channels - whole);
 }
 
-struct PlainMaxPoolPattern : LoopPattern<hwgq::MaxPoolOp> {
-  using LoopPattern::LoopPattern;
+namespace {
 
-  FailureOr<Value> emit(LoopBuilder &b, hwgq::MaxPoolOp op,
-                        Adaptor adaptor) const override {
-    Image in = viewImage(b, tensorType(op.getInput()), adaptor.getInput());
-    if (isa<CodeType>(tensorType(op.getInput()).getElementType()))
-      return op.emitError("codes need a layout here");
-    Value result;
-    Image out = allocateImage(b, tensorType(op.getResult()), in.batch, result);
-    PoolWindow window(op, in);
-    Type element = tensorType(op.getInput()).getElementType();
-    Value falls = fallingTable(b, op, out);
-    double cost = 0.1 * double(out.width * out.channels) *
+/// One pool on a plain tensor: a fold of vectors over the taps in bounds.
+class PlainPool {
+public:
+  template <typename OpTy>
+  PlainPool(LoopBuilder &b, OpTy op, Value input)
+      : b(b), in(viewImage(b, tensorType(op.getInput()), input)),
+        window(op, in), element(tensorType(op.getInput()).getElementType()) {}
+  virtual ~PlainPool() = default;
+
+  void emit(const PoolOutput &out) {
+    const Image &shape = out.shape;
+    double cost = 0.05 * double(shape.width * shape.channels) *
                   double(window.kernel[0] * window.kernel[1]);
-    forEachRow(b, out, cost, [&](Value n, Value y) {
-      b.loop(out.width, [&](Value x) {
-        Value to = out.at(b, n, y, x);
-        forEachVector(
-            b, out.channels, [&](Value c, int64_t lanes, int64_t valid) {
-              VectorType type = b.vec(lanes, element);
-              Value fall;
-              if (falls)
-                fall = b.cmp(arith::CmpIPredicate::ne,
-                             b.load(b.vec(lanes, b.getI32Type()), falls, c),
-                             b.splat(b.vec(lanes, b.getI32Type()), int64_t(0)));
-              Value best = window.reduce(
-                  b, y, x, {lowest(b, type, fall)},
-                  [&](Value iy, Value ix, ValueRange best) {
-                    Value from = b.add(in.at(b, n, iy, ix), c);
-                    Value value = b.loadPart(type, in.memory, from, valid);
-                    return Values{combine(b, best[0], value, fall)};
-                  })[0];
-              b.storePart(best, out.memory, b.add(to, c), valid);
-            });
+    forEachRow(b, shape, cost, [&](Value n, Value y) {
+      out.beginRow(n, y);
+      window.forEachColumn(b, shape.width, [&](Value x, bool inside) {
+        Value extra = pixel(y, x);
+        forEachSpan(b, shape.channels,
+                    [&](Value channel, int64_t lanes, int64_t count) {
+                      span(out, {n, y, x, channel, lanes, count}, inside,
+                           extra);
+                    });
       });
     });
-    return result;
   }
 
-  /// 1 for falling channels, as i32 padded to whole vectors; null when none.
-  Value fallingTable(LoopBuilder &b, hwgq::MaxPoolOp op,
-                     const Image &out) const {
+protected:
+  /// What all channels of an output share; null for nothing.
+  virtual Value pixel(Value y, Value x) { return {}; }
+  virtual Value init(VectorType type, Value channel) = 0;
+  virtual Value combine(Value sum, Value value, Value channel) = 0;
+  virtual Value finish(Value sum, Value extra) { return sum; }
+
+  LoopBuilder &b;
+  Image in;
+  PoolWindow window;
+  Type element;
+
+private:
+  /// Channels [channel, channel + valid) in vectors.
+  void span(const PoolOutput &out, const Site &site, bool inside, Value extra) {
+    VectorType type = b.vec(site.lanes, element);
+    SmallVector<Site> sites;
+    Values inits;
+    for (int64_t at = 0; at < site.valid; at += site.lanes) {
+      Site part = site;
+      part.channel = b.add(site.channel, at);
+      part.valid = std::min(site.lanes, site.valid - at);
+      sites.push_back(part);
+      inits.push_back(init(type, part.channel));
+    }
+    Values sums = window.reduce(
+        b, site.y, site.x, inits,
+        [&](Value iy, Value ix, ValueRange sums) {
+          Value from = in.at(b, site.n, iy, ix);
+          Values next;
+          for (auto [part, sum] : llvm::zip(sites, sums)) {
+            Value value = b.loadPart(type, in.memory, b.add(from, part.channel),
+                                     part.valid);
+            next.push_back(combine(sum, value, part.channel));
+          }
+          return next;
+        },
+        inside);
+    for (auto [part, sum] : llvm::zip(sites, sums))
+      out.sink(finish(sum, extra), part);
+  }
+};
+
+class MaxPool : public PlainPool {
+public:
+  MaxPool(LoopBuilder &b, hwgq::MaxPoolOp op, Value input)
+      : PlainPool(b, op, input) {
     if (!op.getFalling() ||
         llvm::none_of(*op.getFalling(), [](bool f) { return f; }))
+      return;
+    constexpr int64_t kWidest = 64;
+    std::vector<int32_t> table(in.channels + kWidest, 0);
+    for (auto [c, falling] : llvm::enumerate(*op.getFalling()))
+      table[c] = falling;
+    falls = b.constant(ArrayRef<int32_t>(table));
+  }
+
+private:
+  /// Which channels fall, as a mask; null when none does.
+  Value falling(VectorType type, Value channel) {
+    if (!falls)
       return {};
-    std::vector<int32_t> table(llvm::alignTo(out.channels, 16), 0);
-    for (auto [c, falls] : llvm::enumerate(*op.getFalling()))
-      table[c] = falls;
-    return b.constant(ArrayRef<int32_t>(table));
+    VectorType flags = b.vec(type.getNumElements(), b.getI32Type());
+    return b.cmp(arith::CmpIPredicate::ne, b.load(flags, falls, channel),
+                 b.splat(flags, int64_t(0)));
   }
 
   /// What every candidate replaces: -inf or the smallest integer, and the
   /// opposite for falling channels.
-  static Value lowest(LoopBuilder &b, VectorType type, Value fall) {
-    bool isFloat = isa<FloatType>(type.getElementType());
+  Value init(VectorType type, Value channel) override {
     float inf = std::numeric_limits<float>::infinity();
+    using Limits = std::numeric_limits<int32_t>;
+    bool isFloat = isa<FloatType>(element);
     Value low =
-        isFloat ? b.splat(type, -inf)
-                : b.splat(type, int64_t(std::numeric_limits<int32_t>::min()));
+        isFloat ? b.splat(type, -inf) : b.splat(type, int64_t(Limits::min()));
+    Value fall = falling(type, channel);
     if (!fall)
       return low;
-    Value high =
-        isFloat ? b.splat(type, inf)
-                : b.splat(type, int64_t(std::numeric_limits<int32_t>::max()));
-    return b.select(fall, high, low);
+    return b.select(fall,
+                    isFloat ? b.splat(type, inf)
+                            : b.splat(type, int64_t(Limits::max())),
+                    low);
   }
 
-  static Value combine(LoopBuilder &b, Value best, Value value, Value fall) {
-    bool isFloat =
-        isa<FloatType>(cast<VectorType>(value.getType()).getElementType());
-    auto greater = [&]() -> Value {
-      if (isFloat)
-        return arith::MaximumFOp::create(b, best, value);
-      return arith::MaxSIOp::create(b, best, value);
-    };
-    auto smaller = [&]() -> Value {
-      if (isFloat)
-        return arith::MinimumFOp::create(b, best, value);
-      return arith::MinSIOp::create(b, best, value);
-    };
-    Value high = greater();
-    return fall ? b.select(fall, smaller(), high) : high;
+  Value combine(Value best, Value value, Value channel) override {
+    bool isFloat = isa<FloatType>(element);
+    Value high = isFloat ? Value(arith::MaximumFOp::create(b, best, value))
+                         : Value(arith::MaxSIOp::create(b, best, value));
+    Value fall = falling(cast<VectorType>(value.getType()), channel);
+    if (!fall)
+      return high;
+    Value low = isFloat ? Value(arith::MinimumFOp::create(b, best, value))
+                        : Value(arith::MinSIOp::create(b, best, value));
+    return b.select(fall, low, high);
   }
+
+  Value falls; // 1 for falling channels, null when none
 };
 
-struct PlainAvgPoolPattern : LoopPattern<hwgq::AvgPoolOp> {
-  using LoopPattern::LoopPattern;
+class AvgPool : public PlainPool {
+public:
+  AvgPool(LoopBuilder &b, hwgq::AvgPoolOp op, Value input)
+      : PlainPool(b, op, input), includePad(op.getCountIncludePad()) {}
 
-  FailureOr<Value> emit(LoopBuilder &b, hwgq::AvgPoolOp op,
-                        Adaptor adaptor) const override {
-    Image in = viewImage(b, tensorType(op.getInput()), adaptor.getInput());
-    if (!tensorType(op.getInput()).getElementType().isF32())
+private:
+  Value pixel(Value y, Value x) override {
+    return arith::SIToFPOp::create(b, b.getF32Type(),
+                                   b.toI32(window.count(b, y, x, includePad)));
+  }
+  Value init(VectorType type, Value) override { return b.splat(type, 0.0f); }
+  Value combine(Value sum, Value value, Value) override {
+    return arith::AddFOp::create(b, sum, value);
+  }
+  Value finish(Value sum, Value count) override {
+    auto type = cast<VectorType>(sum.getType());
+    return arith::DivFOp::create(b, sum, b.broadcast(type, count));
+  }
+
+  bool includePad;
+};
+
+} // namespace
+
+void hwgq::emitPool(LoopBuilder &b, Operation *pool, Value input,
+                    const PoolOutput &out) {
+  if (auto max = dyn_cast<hwgq::MaxPoolOp>(pool))
+    MaxPool(b, max, input).emit(out);
+  else if (auto average = dyn_cast<hwgq::AvgPoolOp>(pool))
+    AvgPool(b, average, input).emit(out);
+  else
+    emitPackedAvgPool(b, cast<bitpack::AvgPoolOp>(pool), input, out);
+}
+
+namespace {
+
+template <typename OpTy> struct PoolPattern : LoopPattern<OpTy> {
+  using LoopPattern<OpTy>::LoopPattern;
+
+  FailureOr<Value> emit(LoopBuilder &b, OpTy op,
+                        typename OpTy::Adaptor adaptor) const override {
+    RankedTensorType type = tensorType(op.getInput());
+    if (isa<CodeType>(type.getElementType()) && !bitpack::isPacked(type))
       return op.emitError("codes need a layout here");
     Value result;
-    Image out = allocateImage(b, tensorType(op.getResult()), in.batch, result);
-    PoolWindow window(op, in);
-    double cost = 0.1 * double(out.width * out.channels) *
-                  double(window.kernel[0] * window.kernel[1]);
-    forEachRow(b, out, cost, [&](Value n, Value y) {
-      b.loop(out.width, [&](Value x) {
-        Value to = out.at(b, n, y, x);
-        Value count = arith::SIToFPOp::create(
-            b, b.getF32Type(),
-            b.toI32(window.count(b, y, x, op.getCountIncludePad())));
-        forEachVector(
-            b, out.channels, [&](Value c, int64_t lanes, int64_t valid) {
-              VectorType type = b.vec(lanes, b.getF32Type());
-              Value sum = window.reduce(
-                  b, y, x, {b.splat(type, 0.0f)},
-                  [&](Value iy, Value ix, ValueRange sums) {
-                    Value from = b.add(in.at(b, n, iy, ix), c);
-                    return Values{arith::AddFOp::create(
-                        b, sums[0], b.loadPart(type, in.memory, from, valid))};
-                  })[0];
-              Value mean =
-                  arith::DivFOp::create(b, sum, b.broadcast(type, count));
-              b.storePart(mean, out.memory, b.add(to, c), valid);
-            });
-      });
-    });
+    Image image = allocateImage(b, tensorType(op.getResult()),
+                                getBatch(b, type, adaptor.getInput()), result);
+    emitPool(b, op, adaptor.getInput(), PoolOutput::into(b, image));
     return result;
   }
 };
@@ -275,6 +355,7 @@ struct PlainPadPattern : LoopPattern<hwgq::PadOp> {
 void hwgq::populatePlainPools(RewritePatternSet &patterns,
                               const TypeConverter &converter,
                               const LoopOptions &options) {
-  patterns.add<PlainMaxPoolPattern, PlainAvgPoolPattern, PlainPadPattern>(
+  patterns.add<PoolPattern<hwgq::MaxPoolOp>, PoolPattern<hwgq::AvgPoolOp>,
+               PoolPattern<bitpack::AvgPoolOp>, PlainPadPattern>(
       converter, patterns.getContext(), options);
 }

@@ -2,7 +2,7 @@
 #ifndef HWGQ_LIB_CONVERSION_BITPACKTOLOOPS_POOLWINDOW_H
 #define HWGQ_LIB_CONVERSION_BITPACKTOLOOPS_POOLWINDOW_H
 
-#include "Loops.h"
+#include "Pointwise.h"
 
 namespace hwgq {
 
@@ -23,9 +23,15 @@ public:
       llvm::function_ref<Values(mlir::Value, mlir::Value, mlir::ValueRange)>;
 
   /// Folds body(input y, input x, values) over the taps in bounds of output
-  /// (y, x), in the order (kh, kw).
+  /// (y, x), in the order (kh, kw); `inside` says that no column is out of
+  /// bounds.
   Values reduce(LoopBuilder &b, mlir::Value y, mlir::Value x,
-                mlir::ValueRange inits, TapBody body) const;
+                mlir::ValueRange inits, TapBody body, bool inside) const;
+
+  /// Calls body(x, inside) in loops over the columns of an output of `width`;
+  /// `inside` columns have all their taps in bounds.
+  void forEachColumn(LoopBuilder &b, int64_t width,
+                     llvm::function_ref<void(mlir::Value, bool)> body) const;
 
   /// The number of taps in bounds, or of those in the padded input.
   mlir::Value count(LoopBuilder &b, mlir::Value y, mlir::Value x,
@@ -38,6 +44,29 @@ private:
                                             unsigned d, int64_t low,
                                             int64_t high) const;
 };
+
+/// Where the values of a pool go: beginRow(n, y) before each row, and
+/// sink(vector, site) for all channels of all pixels of `shape`.
+struct PoolOutput {
+  Image shape;
+  std::function<void(mlir::Value n, mlir::Value y)> beginRow;
+  std::function<void(mlir::Value value, const Site &site)> sink;
+
+  /// Stores plain values in `image`.
+  static PoolOutput into(LoopBuilder &b, const Image &image);
+};
+
+/// Loops of hwgq.max_pool or hwgq.avg_pool on plain tensors, or of
+/// bitpack.avg_pool.
+void emitPool(LoopBuilder &b, mlir::Operation *pool, mlir::Value input,
+              const PoolOutput &out);
+void emitPackedAvgPool(LoopBuilder &b, bitpack::AvgPoolOp op, mlir::Value input,
+                       const PoolOutput &out);
+
+/// Calls body(channel, lanes of each vector, channels) for spans of up to four
+/// vectors that cover all channels.
+void forEachSpan(LoopBuilder &b, int64_t channels,
+                 llvm::function_ref<void(mlir::Value, int64_t, int64_t)> body);
 
 } // namespace hwgq
 

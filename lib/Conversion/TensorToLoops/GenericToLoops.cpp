@@ -5,6 +5,7 @@
 // dimensions run inside, in iterator order, with the accumulators in registers.
 //
 //===----------------------------------------------------------------------===//
+#include "../VectorBody.h"
 #include "Internal.h"
 #include "mlir/Dialect/Affine/IR/AffineOps.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
@@ -43,7 +44,9 @@ private:
                               bool vector);
   SmallVector<Value> indices(OpBuilder &builder, AffineMap map);
   Value load(OpBuilder &builder, Value memref, AffineMap map, bool vector);
-  Value vectorize(OpBuilder &builder, Value value);
+  Value vectorize(OpBuilder &builder, Value value) {
+    return broadcastLanes(builder, loc, value, lanes);
+  }
   unsigned inputCount() const { return inputs.size(); }
 
   linalg::GenericOp op;
@@ -145,13 +148,6 @@ SmallVector<Value> GenericLowering::indices(OpBuilder &builder, AffineMap map) {
   return index;
 }
 
-Value GenericLowering::vectorize(OpBuilder &builder, Value value) {
-  if (isa<VectorType>(value.getType()))
-    return value;
-  return vector::BroadcastOp::create(
-      builder, loc, VectorType::get({lanes}, value.getType()), value);
-}
-
 Value GenericLowering::load(OpBuilder &builder, Value memref, AffineMap map,
                             bool vector) {
   if (!isa<MemRefType>(memref.getType()))
@@ -189,27 +185,17 @@ SmallVector<Value> GenericLowering::emitBody(OpBuilder &builder,
               memref::LoadOp::create(builder, loc, memref, at));
       continue;
     }
-    if (auto fma = dyn_cast<math::FmaOp>(inner)) {
-      SmallVector<Value> terms;
-      for (Value operand : fma->getOperands())
-        terms.push_back(vector ? vectorize(builder, map.lookupOrDefault(operand))
-                               : map.lookupOrDefault(operand));
+    if (vector) {
+      cloneOnVectors(builder, inner, map, lanes, options);
+    } else if (auto fma = dyn_cast<math::FmaOp>(inner)) {
+      auto term = [&](unsigned i) {
+        return map.lookupOrDefault(fma->getOperand(i));
+      };
       map.map(fma.getResult(),
-              createFma(builder, loc, terms[0], terms[1], terms[2], options));
-      continue;
-    }
-    if (!vector || inner.hasTrait<OpTrait::ConstantLike>()) {
+              createFma(builder, loc, term(0), term(1), term(2), options));
+    } else {
       builder.clone(inner, map);
-      continue;
     }
-    OperationState state(inner.getLoc(), inner.getName());
-    for (Value operand : inner.getOperands())
-      state.operands.push_back(vectorize(builder, map.lookupOrDefault(operand)));
-    for (Type type : inner.getResultTypes())
-      state.types.push_back(VectorType::get({lanes}, type));
-    state.addAttributes(inner.getDiscardableAttrDictionary().getValue());
-    state.propertiesAttr = inner.getPropertiesAsAttribute();
-    map.map(inner.getResults(), builder.create(state)->getResults());
   }
   SmallVector<Value> yielded;
   for (Value value : body.getTerminator()->getOperands()) {

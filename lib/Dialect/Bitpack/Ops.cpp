@@ -234,3 +234,13 @@ LogicalResult bitpack::ConcatOp::verify() {
     return emitOpError("sizes along dimension ") << dim << " do not add up";
   return success();
 }
+
+LogicalResult FusedOp::verify() {
+  auto yield = dyn_cast<YieldOp>(getBody().front().getTerminator());
+  if (!yield || yield.getOperandTypes() != getResultTypes()) // C1
+    return emitOpError("must yield values of the types of its results");
+  for (Type type : getResultTypes()) // C2
+    if (failed(verifySameShape(*this, getResultTypes().front(), type)))
+      return failure();
+  return success();
+}

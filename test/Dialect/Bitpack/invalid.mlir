@@ -55,3 +55,23 @@ func.func @concat_c1(%x: tensor<?x4x64x!hwgq.code<u2>, #bitpack.layout<planes>>)
     -> tensor<?x4x100x!hwgq.code<u2>, #bitpack.layout<planes>>
   return
 }
+
+// -----
+
+func.func @fused_c1(%x: tensor<?x8xf32>) {
+  // expected-error @+1 {{must yield values of the types of its results}}
+  %0 = bitpack.fused -> (tensor<?x9xf32>) {
+    bitpack.yield %x : tensor<?x8xf32>
+  }
+  return
+}
+
+// -----
+
+func.func @fused_c2(%x: tensor<?x8xf32>, %y: tensor<?x9xf32>) {
+  // expected-error @+1 {{must have the same shape}}
+  %0:2 = bitpack.fused -> (tensor<?x8xf32>, tensor<?x9xf32>) {
+    bitpack.yield %x, %y : tensor<?x8xf32>, tensor<?x9xf32>
+  }
+  return
+}

@@ -42,3 +42,17 @@ func.func @avg_pool(%t: tensor<?x4x4x64xi32>) -> (tensor<?x1x1x64xf32>, tensor<?
   %f = bitpack.affine %q {scale = array<f32: 0.5>} : tensor<?x4x4x64x!hwgq.code<b1>, #bitpack.layout<planes>> -> tensor<?x4x4x64xf32>
   return %a, %f : tensor<?x1x1x64xf32>, tensor<?x4x4x64xf32>
 }
+
+// CHECK-LABEL: func.func @fused
+func.func @fused(%x: tensor<?x64x!hwgq.code<u2>, #bitpack.layout<planes>>, %w: tensor<8x64x!hwgq.code<b1>, #bitpack.layout<planes, block = 8>>)
+    -> (tensor<?x8xf32>, tensor<?x8x!hwgq.code<b1>, #bitpack.layout<planes>>) {
+  // CHECK: bitpack.fused -> (tensor<?x8xf32>, tensor<?x8x!hwgq.code<b1>, #bitpack.layout<planes>>)
+  %f:2 = bitpack.fused -> (tensor<?x8xf32>, tensor<?x8x!hwgq.code<b1>, #bitpack.layout<planes>>) {
+    %a = bitpack.matmul %x, %w : tensor<?x64x!hwgq.code<u2>, #bitpack.layout<planes>>, tensor<8x64x!hwgq.code<b1>, #bitpack.layout<planes, block = 8>> -> tensor<?x8xi32>
+    %y = hwgq.affine %a {scale = array<f32: 0.5>} : tensor<?x8xi32>
+    %q = bitpack.quantize %y {step = #hwgq.sign<">=">} : tensor<?x8xf32> -> tensor<?x8x!hwgq.code<b1>, #bitpack.layout<planes>>
+    // CHECK: bitpack.yield
+    bitpack.yield %y, %q : tensor<?x8xf32>, tensor<?x8x!hwgq.code<b1>, #bitpack.layout<planes>>
+  }
+  return %f#0, %f#1 : tensor<?x8xf32>, tensor<?x8x!hwgq.code<b1>, #bitpack.layout<planes>>
+}

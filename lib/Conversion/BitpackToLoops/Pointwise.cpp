@@ -1,0 +1,226 @@
+//===- Pointwise.cpp - groups of element-wise ops -------------------------===//
+#include "Pointwise.h"
+#include "../VectorBody.h"
+
+using namespace mlir;
+using namespace hwgq;
+
+static RankedTensorType tensorType(Value value) {
+  return cast<RankedTensorType>(value.getType());
+}
+
+Operation *Pointwise::getRoot(bitpack::FusedOp op) {
+  Operation *first = &op.getBody().front().front();
+  return isa<bitpack::Conv2DOp, bitpack::MatMulOp, bitpack::AvgPoolOp,
+             hwgq::MaxPoolOp, hwgq::AvgPoolOp>(first)
+             ? first
+             : nullptr;
+}
+
+Pointwise::Pointwise(LoopBuilder &b, bitpack::FusedOp op, Value batch,
+                     MemoryOf memoryOf)
+    : body(op.getBody().front()), root(getRoot(op)),
+      type(tensorType(op.getResult(0))) {
+  rank = type.getRank();
+  size.batch = batch;
+  size.channels = rank ? type.getShape().back() : 1;
+  if (rank == 4) {
+    size.height = type.getDimSize(1);
+    size.width = type.getDimSize(2);
+  }
+  Operation *yield = body.getTerminator();
+  memory.resize(op.getNumResults());
+  for (auto [i, value] : llvm::enumerate(yield->getOperands()))
+    stored[value] = allocateImage(b, tensorType(value), batch, memory[i]);
+  for (Operation &inner : body.without_terminator()) {
+    if (&inner == root)
+      continue;
+    addTables(b, inner);
+    unsigned inputs = inner.getNumOperands();
+    if (auto generic = dyn_cast<linalg::GenericOp>(inner))
+      inputs = generic.getNumDpsInputs();
+    for (Value value : inner.getOperands().take_front(inputs))
+      if (value.getParentBlock() != &body)
+        addOperand(b, value, memoryOf);
+  }
+}
+
+void Pointwise::addOperand(LoopBuilder &b, Value value, MemoryOf memoryOf) {
+  Operand &operand = operands[value];
+  if (operand.one || operand.flat || operand.image.memory)
+    return;
+  SplatElementsAttr splat;
+  if (matchPattern(value, m_Constant(&splat))) {
+    operand.one = splat.getSplatValue<TypedAttr>();
+    return;
+  }
+  if (tensorType(value).getShape() == type.getShape())
+    operand.image = viewImage(b, tensorType(value), memoryOf(value));
+  else
+    operand.flat = b.flat(memoryOf(value));
+}
+
+void Pointwise::addTables(LoopBuilder &b, Operation &inner) {
+  if (auto affine = dyn_cast<hwgq::AffineOp>(inner))
+    scales.try_emplace(&inner, b, affine.getScale());
+  if (auto threshold = dyn_cast<bitpack::ThresholdOp>(inner)) {
+    constexpr int64_t kWidest = 64;
+    thresholds.try_emplace(
+        &inner, b, threshold.getThresholds(), threshold.getDirection(),
+        size.channels, size.channels + kWidest - 1,
+        cast<CodeType>(tensorType(threshold.getResult()).getElementType()));
+  }
+}
+
+bool Pointwise::hasUnwritten() const {
+  return llvm::any_of(stored, [](auto &entry) {
+    const Image &image = entry.second;
+    return image.packed() && (image.hasHalo() || image.hasPadding());
+  });
+}
+
+void Pointwise::clearRow(LoopBuilder &b, Value n, Value y) const {
+  for (Value value : body.getTerminator()->getOperands()) {
+    const Image &image = stored.find(value)->second;
+    if (image.packed() && (image.hasHalo() || image.hasPadding()))
+      image.clearRow(b, n, y);
+  }
+}
+
+/// The element or vector of a tensor from outside that `map` takes to `site`.
+Value Pointwise::load(LoopBuilder &b, Value value, AffineMap map,
+                      const Site &site) const {
+  const Operand &operand = operands.find(value)->second;
+  Type element = tensorType(value).getElementType();
+  VectorType type = b.vec(site.lanes, element);
+  if (operand.one)
+    return arith::ConstantOp::create(
+        b, DenseElementsAttr::get(type, Attribute(operand.one)));
+  if (operand.image.memory) {
+    Value at = b.add(operand.image.at(b, site.n, site.y, site.x), site.channel);
+    return b.loadPart(type, operand.image.memory, at, site.valid);
+  }
+  auto coordinate = [&](int64_t d) -> Value {
+    if (d == rank - 1)
+      return site.channel;
+    if (rank != 4) // one leading dimension: a matrix
+      return b.add(b.add(site.n, site.y), site.x);
+    return d == 0 ? site.n : d == 1 ? site.y : site.x;
+  };
+  Value at = b.index(0);
+  bool channels = false;
+  ArrayRef<int64_t> shape = tensorType(value).getShape();
+  for (auto [i, expr] : llvm::enumerate(map.getResults())) {
+    if (i)
+      at = b.mul(at, shape[i]);
+    auto dim = dyn_cast<AffineDimExpr>(expr);
+    if (!dim)
+      continue; // of size 1
+    at = b.add(at, coordinate(dim.getPosition()));
+    channels |= int64_t(dim.getPosition()) == rank - 1;
+  }
+  if (channels)
+    return b.loadPart(type, operand.flat, at, site.valid);
+  return b.broadcast(type, b.load(operand.flat, at));
+}
+
+Value Pointwise::valueOf(LoopBuilder &b, Value value, const Vectors &vectors,
+                         const Site &site) const {
+  if (Value vector = vectors.lookup(value))
+    return vector;
+  return load(b, value, AffineMap::getMultiDimIdentityMap(rank, b.getContext()),
+              site);
+}
+
+void Pointwise::emitGeneric(LoopBuilder &b, linalg::GenericOp generic,
+                            Vectors &vectors, const Site &site) const {
+  Block &scalars = generic.getRegion().front();
+  IRMapping map;
+  for (OpOperand *input : generic.getDpsInputOperands()) {
+    BlockArgument argument = scalars.getArgument(input->getOperandNumber());
+    if (argument.use_empty())
+      continue;
+    Value vector = vectors.lookup(input->get());
+    map.map(argument, vector
+                          ? vector
+                          : load(b, input->get(),
+                                 generic.getMatchingIndexingMap(input), site));
+  }
+  for (Operation &inner : scalars.without_terminator())
+    cloneOnVectors(b, inner, map, site.lanes, b.options);
+  for (auto [result, value] :
+       llvm::zip(generic.getResults(), scalars.getTerminator()->getOperands()))
+    vectors[result] =
+        broadcastLanes(b, b.getLoc(), map.lookupOrDefault(value), site.lanes);
+}
+
+void Pointwise::storeCodes(LoopBuilder &b, Value value, Values planes,
+                           const Site &site) const {
+  auto found = stored.find(value);
+  if (found == stored.end())
+    return;
+  maskTail(b, planes, site.lanes, site.valid);
+  Value word = b.div(site.channel, 64), offset = b.rem(site.channel, 64);
+  hwgq::storeCodes(b, found->second,
+                   found->second.at(b, site.n, site.y, site.x), word, offset,
+                   planes, site.valid);
+}
+
+void Pointwise::emit(LoopBuilder &b, Value rootVector, const Site &site) const {
+  Vectors vectors;
+  for (Operation &inner : body.without_terminator()) {
+    if (&inner == root) {
+      vectors[inner.getResult(0)] = rootVector;
+    } else if (auto generic = dyn_cast<linalg::GenericOp>(inner)) {
+      emitGeneric(b, generic, vectors, site);
+    } else if (auto affine = dyn_cast<hwgq::AffineOp>(inner)) {
+      Value numbers = valueOf(b, affine.getInput(), vectors, site);
+      vectors[affine.getResult()] =
+          scales.find(&inner)->second.apply(b, numbers, site.channel);
+    } else if (auto quantize = dyn_cast<bitpack::QuantizeOp>(inner)) {
+      StepPlanes step(quantize.getStep(),
+                      cast<CodeType>(tensorType(quantize).getElementType()));
+      Value x = valueOf(b, quantize.getInput(), vectors, site);
+      storeCodes(b, quantize, step.planes(b, x), site);
+    } else if (auto threshold = dyn_cast<bitpack::ThresholdOp>(inner)) {
+      Value acc = valueOf(b, threshold.getInput(), vectors, site);
+      storeCodes(b, threshold,
+                 thresholds.find(&inner)->second.planes(b, acc, site.channel),
+                 site);
+    }
+    for (Value result : inner.getResults()) {
+      auto found = stored.find(result);
+      if (found == stored.end() || found->second.packed())
+        continue;
+      Value at =
+          b.add(found->second.at(b, site.n, site.y, site.x), site.channel);
+      b.storePart(vectors[result], found->second.memory, at, site.valid);
+    }
+  }
+}
+
+void Pointwise::emitLoops(LoopBuilder &b, Value rootMemory) const {
+  Image in;
+  if (root)
+    in = viewImage(b, tensorType(root->getResult(0)), rootMemory);
+  constexpr double kNsPerChannel = 0.2;
+  double cost = kNsPerChannel * double(size.width * size.channels);
+  forEachRow(b, size, cost, [&](Value n, Value y) {
+    clearRow(b, n, y);
+    b.loop(size.width, [&](Value x) {
+      forEachChunk(
+          b, size.channels, chunkLanes(b.options),
+          [&](Value word, int64_t offset, int64_t lanes, int64_t valid) {
+            Value channel = b.add(b.mul(word, 64), offset);
+            Site site{n, y, x, channel, lanes, valid};
+            Value vector;
+            if (root) {
+              Type element = tensorType(root->getResult(0)).getElementType();
+              vector = b.loadPart(b.vec(lanes, element), in.memory,
+                                  b.add(in.at(b, n, y, x), channel), valid);
+            }
+            emit(b, vector, site);
+          });
+    });
+  });
+}

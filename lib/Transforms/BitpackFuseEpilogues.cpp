@@ -1,0 +1,214 @@
+//===- BitpackFuseEpilogues.cpp - groups computed in one loop -------------===//
+#include "hwgq/Dialect/Bitpack.h"
+#include "hwgq/Passes.h"
+#include "mlir/Analysis/TopologicalSortUtils.h"
+#include "mlir/Dialect/Linalg/IR/Linalg.h"
+
+namespace hwgq {
+#define GEN_PASS_DEF_BITPACKFUSEEPILOGUES
+#include "hwgq/Passes.h.inc"
+} // namespace hwgq
+
+using namespace mlir;
+using namespace hwgq;
+
+namespace {
+
+using Group = SetVector<Operation *>;
+
+ArrayRef<int64_t> shapeOf(Value value) {
+  return cast<RankedTensorType>(value.getType()).getShape();
+}
+
+bool isElement(Type type) { return type.isF32() || type.isInteger(32); }
+
+/// Results are plain f32 or i32, so that element-wise ops may follow.
+bool isRoot(Operation *op) {
+  return isa<bitpack::Conv2DOp, bitpack::MatMulOp, bitpack::AvgPoolOp,
+             hwgq::MaxPoolOp, hwgq::AvgPoolOp>(op) &&
+         isElement(getElementTypeOrSelf(op->getResult(0).getType()));
+}
+
+/// A generic that computes each element of its results from the elements of
+/// its inputs at the same place, broadcast along any dimensions.
+bool isPointwise(linalg::GenericOp op) {
+  if (op.getNumParallelLoops() != op.getNumLoops() || op.getNumLoops() == 0)
+    return false;
+  auto plain = [](Value value) {
+    return isElement(getElementTypeOrSelf(value.getType()));
+  };
+  if (!llvm::all_of(op->getResults(), plain) ||
+      !llvm::all_of(op.getInputs(), plain))
+    return false;
+  int64_t rank = op.getNumLoops();
+  for (OpOperand &init : op.getDpsInitsMutable())
+    if (!op.getMatchingIndexingMap(&init).isIdentity() ||
+        op.payloadUsesValueFromOperand(&init))
+      return false;
+  for (OpOperand *input : op.getDpsInputOperands()) {
+    AffineMap map = op.getMatchingIndexingMap(input);
+    if (!isa<RankedTensorType>(input->get().getType()))
+      return false;
+    int64_t last = -1;
+    for (auto [size, expr] :
+         llvm::zip(shapeOf(input->get()), map.getResults())) {
+      if (isa<AffineConstantExpr>(expr) && size == 1)
+        continue;
+      auto dim = dyn_cast<AffineDimExpr>(expr);
+      if (!dim || int64_t(dim.getPosition()) <= last)
+        return false;
+      last = dim.getPosition();
+    }
+    // Of ranks that images fold, whole tensors and channels are read.
+    if (rank != 4 && rank != 2 && !map.isIdentity() &&
+        !(map.getNumResults() == 0 ||
+          (map.getNumResults() == 1 && last == rank - 1)))
+      return false;
+    // Channels are the innermost dimension of what depends on them.
+    if (last == rank - 1 && !isa<AffineDimExpr>(map.getResults().back()))
+      return false;
+  }
+  return llvm::all_of(op.getRegion().front().without_terminator(),
+                      [](Operation &inner) {
+                        return inner.hasTrait<OpTrait::ConstantLike>() ||
+                               inner.hasTrait<OpTrait::Vectorizable>();
+                      });
+}
+
+/// Whether `op` works element by element on tensors of `shape`.
+bool isPointwise(Operation *op, ArrayRef<int64_t> shape) {
+  if (op->getNumResults() == 0 ||
+      !isa<RankedTensorType>(op->getResult(0).getType()) ||
+      shapeOf(op->getResult(0)) != shape)
+    return false;
+  if (auto generic = dyn_cast<linalg::GenericOp>(op))
+    return isPointwise(generic);
+  if (isa<hwgq::AffineOp, bitpack::ThresholdOp>(op))
+    return isElement(getElementTypeOrSelf(op->getOperand(0).getType()));
+  return isa<bitpack::QuantizeOp>(op);
+}
+
+class Fuser {
+public:
+  explicit Fuser(Block &block) : block(block) {
+    for (auto [i, op] : llvm::enumerate(block))
+      position[&op] = i;
+  }
+
+  void run() {
+    SmallVector<Operation *> roots, others;
+    for (Operation &op : block)
+      (isRoot(&op) ? roots : others).push_back(&op);
+    for (Operation *op : llvm::concat<Operation *>(roots, others))
+      if (!taken.contains(op) &&
+          (isRoot(op) || (op->getNumResults() == 1 && isSeed(op))))
+        grow(op);
+    for (Group &group : groups)
+      fuse(group);
+    sortTopologically(&block);
+  }
+
+  unsigned numGroups = 0, numMembers = 0;
+
+private:
+  /// Element-wise work that no contraction or pool precedes.
+  static bool isSeed(Operation *op) {
+    return isa<linalg::GenericOp, hwgq::AffineOp>(op) &&
+           isPointwise(op, shapeOf(op->getResult(0)));
+  }
+
+  void grow(Operation *first) {
+    ArrayRef<int64_t> shape = shapeOf(first->getResult(0));
+    Group group;
+    group.insert(first);
+    for (size_t i = 0; i < group.size(); ++i) { // grows
+      SetVector<Operation *> users(group[i]->user_begin(),
+                                   group[i]->user_end());
+      SmallVector<Operation *> order(users.begin(), users.end());
+      llvm::sort(order, [&](Operation *a, Operation *b) {
+        return position.lookup(a) < position.lookup(b);
+      });
+      for (Operation *user : order)
+        if (user->getBlock() == &block && !taken.contains(user) &&
+            !group.contains(user) && isPointwise(user, shape) &&
+            readsNothingBehind(user, group))
+          group.insert(user);
+    }
+    if (group.size() < 2)
+      return;
+    taken.insert_range(group);
+    groups.push_back(std::move(group));
+  }
+
+  /// No operand of `op` from outside the group depends on the group.
+  bool readsNothingBehind(Operation *op, const Group &group) {
+    SmallVector<Operation *> worklist;
+    DenseSet<Operation *> seen;
+    auto visit = [&](Operation *user) {
+      for (Value operand : user->getOperands())
+        if (Operation *def = operand.getDefiningOp())
+          if (!(user == op && group.contains(def)) && seen.insert(def).second)
+            worklist.push_back(def);
+    };
+    visit(op);
+    while (!worklist.empty()) {
+      Operation *def = worklist.pop_back_val();
+      if (group.contains(def))
+        return false;
+      visit(def);
+      // What a group computes, it computes at once.
+      for (Group &other : groups)
+        if (other.contains(def))
+          llvm::for_each(other, visit);
+    }
+    return true;
+  }
+
+  void fuse(Group &group) {
+    SmallVector<Operation *> members(group.begin(), group.end());
+    llvm::sort(members, [&](Operation *a, Operation *b) {
+      return position.lookup(a) < position.lookup(b);
+    });
+    SmallVector<Value> results;
+    for (Operation *op : members)
+      for (Value result : op->getResults())
+        if (llvm::any_of(result.getUsers(), [&](Operation *user) {
+              return !group.contains(user);
+            }))
+          results.push_back(result);
+    OpBuilder b(members.back());
+    Location loc = members.front()->getLoc();
+    auto fused =
+        bitpack::FusedOp::create(b, loc, TypeRange(ValueRange(results)));
+    Block *body = b.createBlock(&fused.getBody());
+    for (auto [value, result] : llvm::zip(results, fused.getResults()))
+      value.replaceUsesWithIf(result, [&](OpOperand &use) {
+        return !group.contains(use.getOwner());
+      });
+    for (Operation *op : members)
+      op->moveBefore(body, body->end());
+    b.setInsertionPointToEnd(body);
+    bitpack::YieldOp::create(b, loc, results);
+    ++numGroups;
+    numMembers += members.size();
+  }
+
+  Block &block;
+  DenseMap<Operation *, unsigned> position;
+  DenseSet<Operation *> taken;
+  SmallVector<Group> groups;
+};
+
+struct BitpackFuseEpilogues
+    : hwgq::impl::BitpackFuseEpiloguesBase<BitpackFuseEpilogues> {
+  void runOnOperation() override {
+    if (!llvm::hasSingleElement(getOperation().getBody()))
+      return;
+    Fuser fuser(getOperation().getBody().front());
+    fuser.run();
+    groups += fuser.numGroups;
+    members += fuser.numMembers;
+  }
+};
+
+} // namespace

@@ -1,0 +1,105 @@
+// RUN: hwgq-opt --bitpack-fuse-epilogues %s | FileCheck %s
+
+#same = affine_map<(d0, d1, d2, d3) -> (d0, d1, d2, d3)>
+#channel = affine_map<(d0, d1, d2, d3) -> (d3)>
+#swapped = affine_map<(d0, d1, d2, d3) -> (d0, d2, d1, d3)>
+
+// The sum is stored for the next block, its codes beside it; a reader of other
+// elements stays outside.
+
+// CHECK-LABEL: @residual
+// CHECK: %[[F:.*]]:2 = bitpack.fused -> (tensor<?x8x8x16xf32>, tensor<?x8x8x16x!hwgq.code<u2>, #bitpack.layout<planes>>)
+// CHECK-NEXT: %[[A:.*]] = bitpack.conv2d
+// CHECK-NEXT: %[[Y:.*]] = hwgq.affine %[[A]]
+// CHECK-NEXT: %[[S:.*]] = linalg.generic {{.*}} ins(%[[Y]], %{{.*}}, %arg1
+// CHECK: %[[Q:.*]] = bitpack.quantize %[[S]]
+// CHECK-NEXT: bitpack.yield %[[S]], %[[Q]]
+// CHECK: linalg.generic {{.*}} ins(%[[F]]#0
+// CHECK: return %[[F]]#0, %[[F]]#1
+func.func @residual(%x: tensor<?x8x8x64x!hwgq.code<u2>, #bitpack.layout<planes, halo = [1, 1, 1, 1]>>,
+                    %r: tensor<?x8x8x16xf32>,
+                    %w: tensor<16x3x3x64x!hwgq.code<b1>, #bitpack.layout<planes, block = 8>>,
+                    %bias: tensor<16xf32>, %out: tensor<?x8x8x16xf32>)
+    -> (tensor<?x8x8x16xf32>, tensor<?x8x8x16x!hwgq.code<u2>, #bitpack.layout<planes>>, tensor<?x8x8x16xf32>) {
+  %acc = bitpack.conv2d %x, %w {strides = array<i64: 1, 1>, pads = array<i64: 1, 1, 1, 1>, dilations = array<i64: 1, 1>, groups = 1 : i64}
+      : tensor<?x8x8x64x!hwgq.code<u2>, #bitpack.layout<planes, halo = [1, 1, 1, 1]>>,
+        tensor<16x3x3x64x!hwgq.code<b1>, #bitpack.layout<planes, block = 8>> -> tensor<?x8x8x16xi32>
+  %y = hwgq.affine %acc {scale = array<f32: 0.5>} : tensor<?x8x8x16xi32>
+  %s = linalg.generic {indexing_maps = [#same, #channel, #same, #same],
+                       iterator_types = ["parallel", "parallel", "parallel", "parallel"]}
+      ins(%y, %bias, %r : tensor<?x8x8x16xf32>, tensor<16xf32>, tensor<?x8x8x16xf32>)
+      outs(%out : tensor<?x8x8x16xf32>) {
+  ^bb0(%a: f32, %b: f32, %c: f32, %o: f32):
+    %0 = arith.addf %a, %b : f32
+    %1 = arith.addf %0, %c : f32
+    linalg.yield %1 : f32
+  } -> tensor<?x8x8x16xf32>
+  %q = bitpack.quantize %s {step = #hwgq.half_wave<0.5, 2>}
+      : tensor<?x8x8x16xf32> -> tensor<?x8x8x16x!hwgq.code<u2>, #bitpack.layout<planes>>
+  %t = linalg.generic {indexing_maps = [#swapped, #same],
+                       iterator_types = ["parallel", "parallel", "parallel", "parallel"]}
+      ins(%s : tensor<?x8x8x16xf32>) outs(%out : tensor<?x8x8x16xf32>) {
+  ^bb0(%a: f32, %o: f32):
+    linalg.yield %a : f32
+  } -> tensor<?x8x8x16xf32>
+  return %s, %q, %t : tensor<?x8x8x16xf32>, tensor<?x8x8x16x!hwgq.code<u2>, #bitpack.layout<planes>>, tensor<?x8x8x16xf32>
+}
+
+// What reads the group's codes through a contraction is kept apart from it: the
+// sum of both belongs to the second group.
+
+// CHECK-LABEL: @twoGroups
+// CHECK: bitpack.fused
+// CHECK-NEXT: bitpack.matmul %arg0
+// CHECK-NEXT: hwgq.affine
+// CHECK-NEXT: bitpack.quantize
+// CHECK-NEXT: bitpack.yield
+// CHECK: bitpack.fused
+// CHECK-NEXT: bitpack.matmul
+// CHECK-NEXT: hwgq.affine
+// CHECK-NEXT: linalg.generic
+func.func @twoGroups(%x: tensor<?x64x!hwgq.code<u2>, #bitpack.layout<planes>>,
+                     %w: tensor<64x64x!hwgq.code<b1>, #bitpack.layout<planes, block = 8>>,
+                     %out: tensor<?x64xf32>) -> tensor<?x64xf32> {
+  %a = bitpack.matmul %x, %w : tensor<?x64x!hwgq.code<u2>, #bitpack.layout<planes>>,
+      tensor<64x64x!hwgq.code<b1>, #bitpack.layout<planes, block = 8>> -> tensor<?x64xi32>
+  %f = hwgq.affine %a {scale = array<f32: 0.5>} : tensor<?x64xi32>
+  %q = bitpack.quantize %f {step = #hwgq.half_wave<0.5, 2>}
+      : tensor<?x64xf32> -> tensor<?x64x!hwgq.code<u2>, #bitpack.layout<planes>>
+  %b = bitpack.matmul %q, %w : tensor<?x64x!hwgq.code<u2>, #bitpack.layout<planes>>,
+      tensor<64x64x!hwgq.code<b1>, #bitpack.layout<planes, block = 8>> -> tensor<?x64xi32>
+  %g = hwgq.affine %b {scale = array<f32: 0.5>} : tensor<?x64xi32>
+  %s = linalg.generic {indexing_maps = [affine_map<(d0, d1) -> (d0, d1)>, affine_map<(d0, d1) -> (d0, d1)>,
+                                        affine_map<(d0, d1) -> (d0, d1)>],
+                       iterator_types = ["parallel", "parallel"]}
+      ins(%f, %g : tensor<?x64xf32>, tensor<?x64xf32>) outs(%out : tensor<?x64xf32>) {
+  ^bb0(%u: f32, %v: f32, %o: f32):
+    %0 = arith.addf %u, %v : f32
+    linalg.yield %0 : f32
+  } -> tensor<?x64xf32>
+  return %s : tensor<?x64xf32>
+}
+
+// A pool and its quantiser; element-wise work without contraction and its own.
+
+// CHECK-LABEL: @pool
+// CHECK: bitpack.fused
+// CHECK-NEXT: hwgq.max_pool
+// CHECK-NEXT: bitpack.quantize
+// CHECK: bitpack.fused
+// CHECK-NEXT: linalg.generic
+// CHECK: bitpack.quantize
+func.func @pool(%x: tensor<1x8x8x16xf32>, %bias: tensor<16xf32>, %out: tensor<1x8x8x16xf32>)
+    -> (tensor<1x4x4x16x!hwgq.code<b1>, #bitpack.layout<planes>>, tensor<1x8x8x16x!hwgq.code<b1>, #bitpack.layout<planes>>) {
+  %p = hwgq.max_pool %x {kernel = array<i64: 2, 2>, strides = array<i64: 2, 2>, pads = array<i64: 0, 0, 0, 0>, dilations = array<i64: 1, 1>}
+      : tensor<1x8x8x16xf32> -> tensor<1x4x4x16xf32>
+  %q = bitpack.quantize %p {step = #hwgq.sign<">=">} : tensor<1x4x4x16xf32> -> tensor<1x4x4x16x!hwgq.code<b1>, #bitpack.layout<planes>>
+  %s = linalg.generic {indexing_maps = [#same, #channel, #same], iterator_types = ["parallel", "parallel", "parallel", "parallel"]}
+      ins(%x, %bias : tensor<1x8x8x16xf32>, tensor<16xf32>) outs(%out : tensor<1x8x8x16xf32>) {
+  ^bb0(%a: f32, %b: f32, %o: f32):
+    %0 = arith.addf %a, %b : f32
+    linalg.yield %0 : f32
+  } -> tensor<1x8x8x16xf32>
+  %t = bitpack.quantize %s {step = #hwgq.sign<">=">} : tensor<1x8x8x16xf32> -> tensor<1x8x8x16x!hwgq.code<b1>, #bitpack.layout<planes>>
+  return %q, %t : tensor<1x4x4x16x!hwgq.code<b1>, #bitpack.layout<planes>>, tensor<1x8x8x16x!hwgq.code<b1>, #bitpack.layout<planes>>
+}
