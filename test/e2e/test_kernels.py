@@ -347,6 +347,28 @@ def test_groups(tmp_path, seed):
     check(tmp_path, program)
 
 
+@pytest.mark.parametrize("channels", [2, 3, 4])
+def test_few_channels(tmp_path, channels):
+    """Element-wise work on images whose channels do not fill a vector, and from channels first."""
+    program = Program(1100 + channels)
+    for width in (3, 8, 16, 21, 37, 64):
+        y = elementwise(program, *program.input((2, 3, width, channels)))
+        program.output(*y, "f32")
+        x, xv = program.input((2, channels, 3, width))
+        scale, sv = program.float_weights((channels,))
+        values = xv.transpose(0, 2, 3, 1)
+        kind = program.type(values.shape, "f32")
+        dims = "(d0, d1, d2, d3)"
+        y = program.emit(
+            f"linalg.generic {{indexing_maps = [affine_map<{dims} -> (d0, d3, d1, d2)>, affine_map<{dims} -> (d3)>, "
+            f'affine_map<{dims} -> {dims}>], iterator_types = ["parallel", "parallel", "parallel", "parallel"]}} '
+            f"ins({x}, {scale} : {program.type(xv.shape, 'f32')}, tensor<{channels}xf32>) outs({y[0]} : {kind}) "
+            f"{{\n ^bb0(%a: f32, %s: f32, %o: f32):\n %p = arith.divf %a, %s : f32\n linalg.yield %p : f32\n }} "
+            f"-> {kind}", values.shape, "f32")
+        program.output(y, values / sv, "f32")
+    check(tmp_path, program, kernels=("auto",))
+
+
 @pytest.mark.parametrize("code", CODES)
 def test_quantize(tmp_path, code):
     """Quantisers of all code types, NaN and infinities included, and thresholds on codes."""
