@@ -60,11 +60,25 @@ static llvm::json::Object describe(OpTy op, StringRef kind) {
   int64_t channels = result.getShape().back();
   auto reason = op->template getAttrOfType<StringAttr>("hwgq.reason");
   auto kernel = op.getKernel();
-  bool packed = bitpack::isPacked(weight);
   // Bits of the weights themselves, padding left out.
   int64_t bits = 32;
   if (auto code = dyn_cast<CodeType>(weight.getElementType()))
     bits = code.getBits();
+  auto number = [&](StringRef name) {
+    auto attr = op->template getAttrOfType<FloatAttr>(name);
+    return attr ? attr.getValueAsDouble() : 0.0;
+  };
+  // The form in which the kernel reads its input.
+  auto input = cast<RankedTensorType>(op.getInput().getType());
+  StringRef storage = "f32";
+  if (bitpack::isPacked(input))
+    storage = bitpack::getLayout(input).getForm().getValue();
+  // MACs a nanosecond of the prediction, as a share of the kernel's loop.
+  double ns = number("hwgq.predicted_ns"), ceiling = number("hwgq.ceiling");
+  double macs = double(countMacs(weight, result));
+  bool rows = result.getRank() == 2 && !result.isDynamicDim(0);
+  if (rows)
+    macs *= double(result.getDimSize(0));
   return llvm::json::Object{
       {"name", layerName(op.getLoc())},
       {"op", kind},
@@ -72,8 +86,11 @@ static llvm::json::Object describe(OpTy op, StringRef kind) {
       {"weight", typeName(weight)},
       {"out", typeName(result)},
       {"kernel", kernel ? kernel->str() : "generic"},
-      {"storage", packed ? bitpack::getLayout(weight).getForm().getValue() : "f32"},
+      {"storage", storage},
       {"macs", countMacs(weight, result)},
+      {"predicted_ms", ns * 1e-6},
+      {"ceiling_gmacs", ceiling},
+      {"predicted_share", ns > 0 && ceiling > 0 ? macs / ns / ceiling : 0.0},
       {"weight_bytes", llvm::divideCeil(weight.getNumElements() * bits, 8)},
       {"weight_bytes_in_memory", bytesOf(weight)},
       {"channels", channels},

@@ -72,7 +72,7 @@ REPORT = {
     "inputs": list, "outputs": list, "layers": list,
 }  # fmt: skip
 LAYER = ("name", "op", "act", "weight", "out", "kernel", "storage", "macs", "weight_bytes", "weight_bytes_in_memory",
-         "channels", "channels_folded", "reason")  # fmt: skip
+         "channels", "channels_folded", "reason", "predicted_ms", "ceiling_gmacs", "predicted_share")  # fmt: skip
 
 
 def test_report(digits):

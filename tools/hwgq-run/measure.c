@@ -2,6 +2,7 @@
 #include "common.h"
 
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 /** Runs that a benchmark keeps the times of; it ends when all are taken. */
@@ -47,17 +48,82 @@ static double layer_ms(const struct job *job, size_t layer, int64_t runs) {
          (double)runs;
 }
 
+/** The report's object of a layer; no object for what is no contraction. */
+static struct json layer_report(const struct job *job, const char *name) {
+  const char *text = hwgq_module_report(job->module);
+  struct json all = json_value(text, text + strlen(text));
+  struct json layers = json_member(all, "layers"), layer;
+  const char *at = layers.begin;
+  char found[256];
+  while (json_next(layers, &at, NULL, &layer)) {
+    json_text(json_member(layer, "name"), found, sizeof found);
+    if (strncmp(found, name, sizeof found - 1) == 0)
+      return layer;
+  }
+  return (struct json){NULL, NULL};
+}
+
+static double number(struct json layer, const char *name) {
+  char text[64];
+  json_text(json_member(layer, name), text, sizeof text);
+  return atof(text);
+}
+
+/** Whether an earlier loop belongs to the same layer. */
+static bool is_repeated(const struct job *job, size_t i) {
+  for (size_t j = 0; j < i; ++j)
+    if (strcmp(hwgq_module_layer(job->module, j),
+               hwgq_module_layer(job->module, i)) == 0)
+      return true;
+  return false;
+}
+
+/** The time of all loops of the layer that loop i is of. */
+static double whole_layer_ms(const struct job *job, size_t i, int64_t runs) {
+  double sum = 0;
+  for (size_t j = 0; j < hwgq_module_layer_count(job->module); ++j)
+    if (strcmp(hwgq_module_layer(job->module, j),
+               hwgq_module_layer(job->module, i)) == 0)
+      sum += layer_ms(job, j, runs);
+  return sum;
+}
+
+/** Achieved multiply-accumulates as a share of what the loop of the layer's
+    kernel does on as many threads; 0 where nobody knows. */
+static double share_of_ceiling(const struct job *job, struct json layer,
+                               double ms) {
+  double rate = number(layer, "ceiling_gmacs") * 1e6; /* a millisecond */
+  double macs = number(layer, "macs") * (double)job->batch;
+  return rate > 0 && ms > 0
+             ? macs / ms / rate / hwgq_context_threads(job->context)
+             : 0;
+}
+
 void print_profile(const struct job *job, int64_t runs) {
   double total = 0;
   size_t count = hwgq_module_layer_count(job->module);
   for (size_t i = 0; i < count; ++i)
     total += layer_ms(job, i, runs);
-  printf("%-48s %10s %7s\n", "layer", "ms", "%");
-  for (size_t i = 0; i < count; ++i)
-    printf("%-48s %10.4f %7.1f\n", hwgq_module_layer(job->module, i),
-           layer_ms(job, i, runs),
-           total > 0 ? 100 * layer_ms(job, i, runs) / total : 0);
-  printf("%-48s %10.4f\n", "all", total);
+  printf("%-40s %10s %6s  %-16s %-8s %s\n", "layer", "ms", "%", "kernel",
+         "storage", "% of ceiling");
+  for (size_t i = 0; i < count; ++i) {
+    if (is_repeated(job, i))
+      continue;
+    const char *name = hwgq_module_layer(job->module, i);
+    struct json layer = layer_report(job, name);
+    char kernel[64], storage[64];
+    json_text(json_member(layer, "kernel"), kernel, sizeof kernel);
+    json_text(json_member(layer, "storage"), storage, sizeof storage);
+    double ms = whole_layer_ms(job, i, runs);
+    double share = share_of_ceiling(job, layer, ms);
+    printf("%-40s %10.4f %6.1f  %-16s %-8s ", name, ms,
+           total > 0 ? 100 * ms / total : 0, kernel, storage);
+    printf(share > 0 ? "%.1f\n" : "\n", 100 * share);
+  }
+  printf("%-40s %10.4f\n\n", "all", total);
+  printf("The ceiling is the rate of the kernel's inner loop that the compiler "
+         "knows (ceiling_gmacs of --info --json), measured by hwgq-ceilings on "
+         "the machine that docs/Architecture.md names.\n");
 }
 
 void print_profile_json(const struct job *job, int64_t runs) {
@@ -65,7 +131,19 @@ void print_profile_json(const struct job *job, int64_t runs) {
   for (size_t i = 0; i < hwgq_module_layer_count(job->module); ++i) {
     printf("%s{\"name\": ", i ? ", " : "");
     json_print_string(stdout, hwgq_module_layer(job->module, i));
-    printf(", \"ms\": %.6f}", layer_ms(job, i, runs));
+    printf(", \"ms\": %.6f", layer_ms(job, i, runs));
+    struct json layer = layer_report(job, hwgq_module_layer(job->module, i));
+    static const char *const told[] = {"kernel", "storage", "ceiling_gmacs"};
+    for (size_t k = 0; k < 3; ++k) {
+      struct json value = json_member(layer, told[k]);
+      if (value.begin)
+        printf(", \"%s\": %.*s", told[k], (int)(value.end - value.begin),
+               value.begin);
+    }
+    if (layer.begin)
+      printf(", \"share\": %.4f",
+             share_of_ceiling(job, layer, whole_layer_ms(job, i, runs)));
+    printf("}");
   }
   printf("]");
 }

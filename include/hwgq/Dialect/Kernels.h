@@ -71,6 +71,9 @@ struct Kernel {
   /// Nanoseconds on one thread for one image (or the rows of a matmul), without
   /// what follows the accumulators: see lib/Dialect/Bitpack/KernelCosts.cpp.
   double (*cost)(const Contraction &, const KernelTarget &);
+  /// 1e9 multiply-accumulates a second of the kernel's inner loop alone, by
+  /// hwgq-ceilings; 0 where there is no such loop.
+  double (*ceiling)(const Contraction &, const KernelTarget &);
 
   /// Whether `word` (of --kernel) names this kernel or its family, which is the
   /// name up to a `-`.

@@ -53,6 +53,47 @@ static double inputPixels(const Contraction &c) {
                                          c.inputType().getDimSize(2)));
 }
 
+//===----------------------------------------------------------------------===//
+// Rates of the loops alone, of the machine that docs/Architecture.md names
+//===----------------------------------------------------------------------===//
+
+double bitpack::popcountCeiling(const Contraction &c,
+                                const KernelTarget &target) {
+  int64_t pairs = c.inputCode().getBits() * c.weightCode().getBits();
+  double rate = target.has("avx512vpopcntdq") && target.vectorBytes == 64
+                    ? 895
+                    : byWidth(target, 360, 255, 117);
+  return rate / double(pairs);
+}
+
+double bitpack::lookupCeiling(const Contraction &c,
+                              const KernelTarget &target) {
+  bool wide = target.has("avx512vbmi") && target.vectorBytes == 64;
+  double rate = wide ? 740 : byWidth(target, 585, 405, 205);
+  return rate / double(c.weightCode().getBits());
+}
+
+double bitpack::amxCeiling(const Contraction &, const KernelTarget &) {
+  return 1900;
+}
+
+double bitpack::dot8Ceiling(const Contraction &, const KernelTarget &target) {
+  return target.has("avx512vnni") && target.vectorBytes == 64 ? 300
+         : target.has("avxvnni")                              ? 170
+         : target.has("i8mm") || target.has("dotprod")        ? 100
+                                     : byWidth(target, 115, 80, 40);
+}
+
+double bitpack::f32Ceiling(const Contraction &, const KernelTarget &target) {
+  return target.has("fma") || target.has("neon")
+             ? byWidth(target, 88, 44, 22)
+             : 0.4;
+}
+
+//===----------------------------------------------------------------------===//
+// Times of the kernels
+//===----------------------------------------------------------------------===//
+
 double bitpack::threadPopcountCost(const Contraction &, const KernelTarget &) {
   return 0; // nothing else computes on a GPU
 }

@@ -15,6 +15,13 @@ double dot8Cost(const Contraction &c, const KernelTarget &target);
 double f32Cost(const Contraction &c, const KernelTarget &target);
 double genericCost(const Contraction &c, const KernelTarget &target);
 
+// And as Kernel::ceiling tells.
+double popcountCeiling(const Contraction &c, const KernelTarget &target);
+double lookupCeiling(const Contraction &c, const KernelTarget &target);
+double amxCeiling(const Contraction &c, const KernelTarget &target);
+double dot8Ceiling(const Contraction &c, const KernelTarget &target);
+double f32Ceiling(const Contraction &c, const KernelTarget &target);
+
 } // namespace hwgq::bitpack
 
 #endif // HWGQ_LIB_DIALECT_BITPACK_KERNELCOSTS_H

@@ -142,6 +142,8 @@ static LayoutAttr planes(const Contraction &c) {
   return LayoutAttr::get(c.op->getContext(), "planes");
 }
 
+static double noCeiling(const Contraction &, const KernelTarget &) { return 0; }
+
 /// Pixels of whole registers, or of one register's even part.
 static LayoutAttr wholeBytes(const Contraction &c) {
   constexpr int64_t kRegister = 64, kLeast = 4;
@@ -156,35 +158,41 @@ ArrayRef<Kernel> bitpack::getKernels() {
   static const Kernel kernels[] = {
       {"thread-popcount",
        "popcount(a AND b) of bit planes, 8 output channels a GPU thread", nvptx,
-       threadPopcountRefuses, planes, threadPopcountCost},
+       threadPopcountRefuses, planes, threadPopcountCost,
+       noCeiling},
       {"dot8-amx", "products of bytes on tiles of AMX", amx, dot8Refuses,
-       wholeBytes, amxCost},
+       wholeBytes, amxCost,
+       amxCeiling},
       {"dot8", "products of bytes in vectors", {}, dot8Refuses, wholeBytes,
-       dot8Cost},
+       dot8Cost, dot8Ceiling},
       {"popcount",
        "popcount(a AND b) of bit planes on vectors",
        {},
        popcountRefuses,
        planes,
-       popcountCost},
+       popcountCost,
+       popcountCeiling},
       {"lookup",
        "byte shuffles into tables of partial sums, by bits of the weights",
        {},
        lookupRefuses,
        planes,
-       lookupCost},
+       lookupCost,
+       lookupCeiling},
       {"f32",
        "chains of fused multiply-adds on vectors",
        {},
        f32Refuses,
        anyForm,
-       f32Cost},
+       f32Cost,
+       f32Ceiling},
       {"generic",
        "plain loops over words or floats",
        {},
        genericRefuses,
        anyForm,
-       genericCost},
+       genericCost,
+       noCeiling},
   };
   return kernels;
 }
