@@ -282,8 +282,8 @@ private:
     for (auto &[c, choice] : choices) {
       c.op->setAttr("kernel", b.getStringAttr(choice.kernel->name));
       c.op->setAttr("hwgq.predicted_ns", b.getF64FloatAttr(choice.kernelCost));
-      c.op->setAttr("hwgq.ceiling", b.getF64FloatAttr(
-                                        choice.kernel->ceiling(c, target)));
+      c.op->setAttr("hwgq.ceiling",
+                    b.getF64FloatAttr(choice.kernel->ceiling(c, target)));
       LayoutAttr wanted = choice.kernel->reads(c);
       if (!c.inputCode() || !wanted)
         continue;

@@ -80,14 +80,14 @@ double bitpack::amxCeiling(const Contraction &, const KernelTarget &) {
 double bitpack::dot8Ceiling(const Contraction &, const KernelTarget &target) {
   return target.has("avx512vnni") && target.vectorBytes == 64 ? 300
          : target.has("avxvnni")                              ? 170
-         : target.has("i8mm") || target.has("dotprod")        ? 100
-                                     : byWidth(target, 115, 80, 40);
+         : target.has("i8mm") || target.has("dotprod")
+             ? 100
+             : byWidth(target, 115, 80, 40);
 }
 
 double bitpack::f32Ceiling(const Contraction &, const KernelTarget &target) {
-  return target.has("fma") || target.has("neon")
-             ? byWidth(target, 88, 44, 22)
-             : 0.4;
+  return target.has("fma") || target.has("neon") ? byWidth(target, 88, 44, 22)
+                                                 : 0.4;
 }
 
 //===----------------------------------------------------------------------===//
@@ -98,27 +98,39 @@ double bitpack::threadPopcountCost(const Contraction &, const KernelTarget &) {
   return 0; // nothing else computes on a GPU
 }
 
+/// The weights come from the last level of cache, or from memory: nanoseconds
+/// for all of them at so many bits a weight.
+static double weightTraffic(const Contraction &c, double bits) {
+  constexpr double kPerByte = 0.05;
+  return double(c.weightType().getNumElements()) * bits / 8 * kPerByte;
+}
+
 double bitpack::popcountCost(const Contraction &c, const KernelTarget &target) {
   int64_t pairs = c.inputCode().getBits() * c.weightCode().getBits();
   double rate = target.has("avx512vpopcntdq") && target.vectorBytes == 64
-                    ? 760
+                    ? 770
                     : byWidth(target, 310, 215, 95);
   double words = inputPixels(c) * double(llvm::divideCeil(c.inChannels, 64)) *
                  c.inputCode().getBits();
   double sums = c.weightCode().getOffset() ? words * 0.6 : 0;
-  return paddedMacs(c, 64, 8, c.positions()) * double(pairs) / rate + sums;
+  return paddedMacs(c, 64, 8, c.positions()) * double(pairs) / rate + sums +
+         weightTraffic(c, c.weightCode().getBits());
 }
 
 double bitpack::lookupCost(const Contraction &c, const KernelTarget &target) {
   bool wide = target.has("avx512vbmi") && target.vectorBytes == 64;
-  double rate = wide ? 620 : byWidth(target, 480, 340, 170);
-  double lanes = double(target.vectorBytes);
-  double macs = paddedMacs(c, 64, int64_t(lanes), c.positions());
+  double rate = wide ? 700 : byWidth(target, 500, 410, 190);
+  if (c.isMatMul) // a row has tables of its own for every block
+    rate /= 2;
+  double macs = paddedMacs(c, 64, target.vectorBytes, c.positions());
   // A table of each 6 (or 4) channels of a pixel is a sum of ready rows.
+  double bits = c.weightCode().getBits();
   double tables = inputPixels(c) * double(llvm::divideCeil(c.inChannels, 64)) *
                   (wide ? 11 : 16);
-  double rows = double(c.inputCode().getBits());
-  return macs * c.weightCode().getBits() / rate + tables * (0.5 + 0.7 * rows);
+  double each = (wide ? 0.4 : 0.1) +
+                (wide ? 0.35 : 0.1) * double(c.inputCode().getBits());
+  return macs * bits / rate + tables * each +
+         weightTraffic(c, bits * 8 / (wide ? 6 : 4));
 }
 
 double bitpack::amxCost(const Contraction &c, const KernelTarget &) {
@@ -174,8 +186,10 @@ double bitpack::dot8Cost(const Contraction &c, const KernelTarget &target) {
 
 double bitpack::f32Cost(const Contraction &c, const KernelTarget &target) {
   bool fma = target.has("fma") || target.has("neon");
-  double rate = fma ? byWidth(target, 60, 32, 16) : 0.3;
-  return paddedMacs(c, 1, target.vectorBytes / 4, c.positions()) / rate;
+  double rate = fma ? byWidth(target, 55, 32, 16) : 0.3;
+  double bits = c.weightCode() ? c.weightCode().getBits() : 32;
+  return paddedMacs(c, 1, target.vectorBytes / 4, c.positions()) / rate +
+         weightTraffic(c, bits);
 }
 
 double bitpack::genericCost(const Contraction &c, const KernelTarget &target) {
@@ -193,8 +207,8 @@ double bitpack::epilogueCost(RankedTensorType result, int64_t thresholds,
   if (!isPacked(result))
     return vectors;
   int64_t bits = cast<CodeType>(result.getElementType()).getBits();
-  double compares = 0.5 * double(thresholds);
-  double stores = getLayout(result).isPlanes() ? 0.8 : 0.6;
+  double compares = 0.25 * double(thresholds);
+  double stores = getLayout(result).isPlanes() ? 0.4 : 0.3;
   return vectors * (1 + compares + stores * double(bits));
 }
 
