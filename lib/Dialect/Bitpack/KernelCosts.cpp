@@ -74,7 +74,7 @@ double bitpack::lookupCeiling(const Contraction &c,
 }
 
 double bitpack::amxCeiling(const Contraction &, const KernelTarget &) {
-  return 1900;
+  return 2050;
 }
 
 double bitpack::dot8Ceiling(const Contraction &, const KernelTarget &target) {
@@ -98,11 +98,15 @@ double bitpack::threadPopcountCost(const Contraction &, const KernelTarget &) {
   return 0; // nothing else computes on a GPU
 }
 
-/// The weights come from the last level of cache, or from memory: nanoseconds
-/// for all of them at so many bits a weight.
+/// Nanoseconds to bring weights from the outer caches, or from memory.
+static double traffic(double bytes) {
+  constexpr double kCached = 4e6, kFast = 0.03, kSlow = 0.1;
+  return bytes * (bytes <= kCached ? kFast : kSlow);
+}
+
+/// The same for all weights at so many bits each.
 static double weightTraffic(const Contraction &c, double bits) {
-  constexpr double kPerByte = 0.05;
-  return double(c.weightType().getNumElements()) * bits / 8 * kPerByte;
+  return traffic(double(c.weightType().getNumElements()) * bits / 8);
 }
 
 double bitpack::popcountCost(const Contraction &c, const KernelTarget &target) {
@@ -120,7 +124,7 @@ double bitpack::popcountCost(const Contraction &c, const KernelTarget &target) {
 double bitpack::lookupCost(const Contraction &c, const KernelTarget &target) {
   bool wide = target.has("avx512vbmi") && target.vectorBytes == 64;
   double rate = wide ? 700 : byWidth(target, 500, 410, 190);
-  if (c.isMatMul) // a row has tables of its own for every block
+  if (c.isMatMul) // a table serves one tap only
     rate /= 2;
   double macs = paddedMacs(c, 64, target.vectorBytes, c.positions());
   // A table of each 6 (or 4) channels of a pixel is a sum of ready rows.
@@ -160,7 +164,8 @@ double bitpack::amxCost(const Contraction &c, const KernelTarget &) {
   // Weights of bytes come from the outer caches, but for the small images
   // where bits are expanded.
   bool bits = c.weightCode().getBits() == 1 && positions <= 64;
-  return weights * double(positions) / kRate + weights * (bits ? 0.003 : 0.025);
+  return weights * double(positions) / kRate +
+         traffic(bits ? weights / 8 : weights);
 }
 
 double bitpack::dot8Cost(const Contraction &c, const KernelTarget &target) {
@@ -181,7 +186,7 @@ double bitpack::dot8Cost(const Contraction &c, const KernelTarget &target) {
     rate = byWidth(target, 220, 120, 50);
   else
     rate = byWidth(target, 100, 60, 28) * (pair <= kNarrow ? 1 : 0.7);
-  return paddedMacs(c, 4, lanes, c.positions()) / rate;
+  return paddedMacs(c, 4, lanes, c.positions()) / rate + weightTraffic(c, 8);
 }
 
 double bitpack::f32Cost(const Contraction &c, const KernelTarget &target) {
