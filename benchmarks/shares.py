@@ -5,17 +5,9 @@ import json
 from engines import call
 
 
-def measure(bin_dir, quick=False):
+def measure(bin_dir):
     """The table of hwgq-ceilings."""
-    return json.loads(call(bin_dir, "hwgq-ceilings", "--json", *(["--quick"] if quick else [])))
-
-
-def better_of(first, second):
-    """The best rate of each loop of two measurements."""
-    for a, b in zip(first["ceilings"], second["ceilings"]):
-        if a["present"]:
-            a["best"] = max(a["best"], b["best"])
-    return first
+    return json.loads(call(bin_dir, "hwgq-ceilings", "--json"))
 
 
 def bits(code_type):
