@@ -15,7 +15,7 @@ from rows import best_peer, layer_row, network_row
 HOST = Column("hwgq")
 AVX2 = Column("hwgq", "x86-64-v3")
 FLOATS = [Column("ORT f32"), Column("OV f32")]
-SHARES = {"popcount": 0.8, "lookup": 0.7, "dot8": 0.7, "dot8-amx": 0.7}  # asked of a kernel's own ceiling
+SHARES = {"popcount": 0.8, "lookup": 0.7, "dot8": 0.7}  # asked of a kernel family's own ceiling
 LIMIT = {False: 25, True: 5}  # minutes
 
 
@@ -75,16 +75,11 @@ class Judge:
         self.bars.append(bar)
         print(bar, flush=True)
 
-    def kernels(self, column):
-        """The kernel families that can be forced on a target."""
-        amx = self.amx and column == HOST
-        return [k for k in SHARES if k != ("dot8" if amx else "dot8-amx")]
-
     # Layers.
 
     def measure_layers(self):
         for layer in THREE_BY_THREE:
-            forced = [Column("hwgq", c.target, k) for c in self.targets for k in self.kernels(c)] \
+            forced = [Column("hwgq", c.target, k) for c in self.targets for k in SHARES] \
                 if layer.channels == 256 or layer.channels > 64 and not self.quick else []
             for form in ("1w1a", "1w2a"):
                 progress(f"{layer.name} {form}")
@@ -164,25 +159,25 @@ class Judge:
         self.add("the same on the worst layer", found and min(found), 1 / 1.1, reason=reason)
 
     def family_shares(self):
-        """The best layer of each forced kernel on each target."""
+        """The best layer of each forced family on each target."""
         for column in self.targets:
-            for kernel in self.kernels(column):
-                label, need = Column("hwgq", column.target, kernel).label, SHARES[kernel]
+            for family, need in SHARES.items():
+                label = Column("hwgq", column.target, family).label
                 found = [(row["hwgq"][label]["own"]["share"], row["name"], row["form"], row["hwgq"][label]["own"]["loop"])
                          for row in self.layer_rows
-                         if row["hwgq"].get(label, {}).get("kernel") == kernel and "own" in row["hwgq"][label]]
+                         if row["hwgq"].get(label, {}).get("kernel", "").startswith(family) and "own" in row["hwgq"][label]]
                 if found:
                     share, name, form, loop = max(found)
-                    self.add(f"{kernel} kernel ({column.target}) on its best layer, {name} {form}, of its ceiling ({loop})", share, need, "%")
+                    self.add(f"{family} kernel ({column.target}) on its best layer, {name} {form}, of its ceiling ({loop})", share, need, "%")
                 else:
-                    self.add(f"{kernel} kernel ({column.target}) on its best layer, of its ceiling", None, need, "%",
-                             reason=self.why_no(label, kernel))
+                    self.add(f"{family} kernel ({column.target}) on its best layer, of its ceiling", None, need, "%",
+                             reason=self.why_no(label, family))
 
-    def why_no(self, label, kernel):
+    def why_no(self, label, family):
         for row in self.layer_rows:
             if "error" in row["times"].get(label, {}):
                 return row["times"][label]["error"]
-        return f"no layer ran with the {kernel} kernel"
+        return f"no layer ran with a {family} kernel"
 
     # Networks.
 
@@ -222,7 +217,7 @@ class Judge:
         progress(f"{name}: cost model")
         for column in targets:
             try:
-                ratio = cost_model(self.bench, *self.bench.network(name, "file", 1), column.target, self.kernels(column))["ratio"]
+                ratio = cost_model(self.bench, *self.bench.network(name, "file", 1), column.target, SHARES)["ratio"]
                 self.add(f"{name} ({column.target}) chosen kernels' times, of the best forced ones", ratio, 1.1, most=True)
             except Unavailable as error:
                 self.add(f"{name} ({column.target}) chosen kernels' times, of the best forced ones", None, 1.1, most=True, reason=str(error))

@@ -207,8 +207,11 @@ def measure_layer(bench, layer, form, threads, batch, columns):
     for column in columns:
         pair = [times.get((column, count), errors.get(column)) for count in (1, CHAIN)]
         failed = next((t for t in pair if isinstance(t, str)), None)
-        rows[column] = {"error": failed} if failed else \
-            {"layer_ms": median([(b - a) * scale(layer, column) for a, b in zip(*pair)]), "one_ms": median(pair[0])}
+        if failed:
+            rows[column] = {"error": failed}
+            continue
+        turns = [(b - a) * scale(layer, column) for a, b in zip(*pair)]
+        rows[column] = {"layer_ms": median(turns), "one_ms": median(pair[0]), "turns_ms": turns}
     return rows, reports
 
 
@@ -231,5 +234,5 @@ def measure_graph(bench, graph_of, threads, columns, seconds):
             timers[column], reports[column] = timer, report
     times = median_times(timers, bench.rounds, seconds)
     outcome = {**times, **errors}
-    return {c: {"error": outcome[c]} if isinstance(outcome[c], str) else {"ms": median(outcome[c])}
-            for c in columns}, reports
+    return {c: {"error": outcome[c]} if isinstance(outcome[c], str) 
+            else {"ms": median(outcome[c]), "turns_ms": outcome[c]} for c in columns}, reports

@@ -127,8 +127,8 @@ def judged(monkeypatch):
         theirs = {"ORT f32": 2.0, "OV f32": 3.0, "ORT int8": 1.0, "OV int8": 0.5, "OV bin": 0.1}
 
         def outcome(column, key):
-            if column.engine == "hwgq" and column.kernel == "dot8-amx":
-                return {"error": "no kernel is named dot8-amx"}
+            if column.engine == "hwgq" and column.kernel == "dot8":
+                return {"error": "no kernel is named dot8"}
             return {key: ours if column.engine == "hwgq" else theirs[column.engine], "one_ms": 3.0}
 
         def layers(bench, layer, form, threads, batch, columns):
@@ -157,7 +157,7 @@ def test_bars_that_are_reached_and_that_are_not(judged, capsys):
     assert [next(b for b in r["bars"] if b["text"].startswith(text))["reached"] for r in (fast, slow)] == [True, False]
     assert "x86-64-v3" in out and "icelake-server" in out and "left out by --quick" in out
     assert 0 < failed_fast < failed_slow == sum(not b["reached"] for b in slow["bars"])
-    missing = next(b for b in fast["bars"] if b["text"].startswith("dot8-amx kernel (host)"))
+    missing = next(b for b in fast["bars"] if b["text"].startswith("dot8 kernel (host)"))
     assert missing["figure"] is None and not missing["reached"] and "no kernel is named dot8" in missing["reason"]
     assert "not measured: no kernel is named dot8" in out
     xml.etree.ElementTree.fromstring(chart.write_chart({**made_up_ceilings(), "date": "today", **fast}))
