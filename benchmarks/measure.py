@@ -234,5 +234,5 @@ def measure_graph(bench, graph_of, threads, columns, seconds):
             timers[column], reports[column] = timer, report
     times = median_times(timers, bench.rounds, seconds)
     outcome = {**times, **errors}
-    return {c: {"error": outcome[c]} if isinstance(outcome[c], str) 
+    return {c: {"error": outcome[c]} if isinstance(outcome[c], str)
             else {"ms": median(outcome[c]), "turns_ms": outcome[c]} for c in columns}, reports
