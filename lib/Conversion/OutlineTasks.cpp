@@ -186,14 +186,43 @@ struct OutlineTasks : hwgq::impl::OutlineTasksBase<OutlineTasks> {
     (void)main.insertArgument(index, builder.pointer, none, main.getLoc());
     sharePrepared(builder, module, main, prepared);
     SmallVector<Attribute> layers;
-    SmallVector<scf::ForallOp> loops(main.getOps<scf::ForallOp>());
-    for (scf::ForallOp loop : loops)
-      if (failed(outline(builder, main, loop, layers)))
-        return signalPassFailure();
+    SmallVector<Operation *> work;
+    for (Operation &op : main.front())
+      if (isWork(&op))
+        work.push_back(&op);
+    for (auto [i, op] : llvm::enumerate(work)) {
+      if (auto loop = dyn_cast<scf::ForallOp>(op)) {
+        if (failed(outline(builder, main, loop, layers)))
+          return signalPassFailure();
+        ++tasks;
+      } else if (i + 1 == work.size() || isa<scf::ForallOp>(work[i + 1]) ||
+                 getLayerName(work[i + 1]->getLoc()) !=
+                     getLayerName(op->getLoc())) {
+        noteInline(builder, main, op, layers);
+      }
+    }
     module->setAttr("hwgq.layers", ArrayAttr::get(&getContext(), layers));
     emitEntry(builder, main);
     main.setPrivate();
-    tasks += loops.size();
+  }
+
+  /// What takes time: parallel loops, and what became of those with one task.
+  static bool isWork(Operation *op) {
+    return isa<scf::ForallOp, scf::ForOp, scf::IfOp>(op) ||
+           hasEffect<MemoryEffects::Write>(op);
+  }
+
+  /// The time up to and with `op` is that of its layer, where it has a name.
+  void noteInline(TaskBuilder &tb, func::FuncOp main, Operation *op,
+                  SmallVectorImpl<Attribute> &layers) {
+    std::string name = getLayerName(op->getLoc());
+    if (name == kUnnamed)
+      return;
+    OpBuilder b(&getContext());
+    b.setInsertionPointAfter(op);
+    emitLayerDone(tb, b, op->getLoc(), main.getArguments().back(),
+                  layers.size());
+    layers.push_back(b.getStringAttr(name));
   }
 
   /// The globals without a value, which the module's `prepare` fills, each with
@@ -368,6 +397,8 @@ struct OutlineTasks : hwgq::impl::OutlineTasksBase<OutlineTasks> {
     });
   }
 
+  static constexpr llvm::StringLiteral kUnnamed = "unnamed";
+
   static std::string getLayerName(Location loc) {
     std::string name;
     loc->walk([&](Location inner) {
@@ -375,7 +406,7 @@ struct OutlineTasks : hwgq::impl::OutlineTasksBase<OutlineTasks> {
         name = named.getName().str();
       return WalkResult::advance();
     });
-    return name.empty() ? "unnamed" : name;
+    return name.empty() ? kUnnamed.str() : name;
   }
 
   /// The entry: `void run(const struct hwgq_frame *)`.
