@@ -252,11 +252,13 @@ private:
         emitTile(task, zero, zero, zero, x, zero, count, block);
       });
     };
-    Value whole =
-        b.add(task.x0, b.mul(b.div(b.sub(task.x1, task.x0), pixels), pixels));
-    b.loop(task.x0, whole, pixels, [&](Value x) { part(x, pixels); });
-    if (pixels > 1)
-      b.loop(whole, task.x1, 1, [&](Value x) { part(x, 1); });
+    Value at = task.x0;
+    for (int64_t count = pixels; count > 0; count /= 2) {
+      Value left = b.sub(task.x1, at);
+      Value end = b.add(at, b.mul(b.div(left, count), count));
+      b.loop(at, end, count, [&](Value x) { part(x, count); });
+      at = end;
+    }
   }
 
   void emitTile(const Task &task, Value n, Value y, Value row, Value x,
