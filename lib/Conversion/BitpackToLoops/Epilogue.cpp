@@ -1,5 +1,6 @@
 //===- Epilogue.cpp - from accumulators to the result ---------------------===//
 #include "Epilogue.h"
+#include "Accumulator.h"
 
 using namespace mlir;
 using namespace hwgq;
@@ -12,6 +13,10 @@ Epilogue::Epilogue(LoopBuilder &b, const ConvLoops &conv, int64_t lanes,
   if (conv.op.thresholds)
     thresholds.emplace(b, conv.op.thresholds, conv.op.direction, out.channels,
                        (groups - 1) * groupOut + covered, out.code, bits);
+}
+
+bool Epilogue::prefers16(const ConvLoops &conv) {
+  return conv.op.thresholds && Accumulator::fits16(conv);
 }
 
 void Epilogue::guard(LoopBuilder &b, Value channel,

@@ -25,6 +25,10 @@ public:
            int64_t covered, unsigned bits = 32)
       : Epilogue(b, conv, lanes, covered, conv.groups, conv.groupOut, bits) {}
 
+  /// Whether accumulators of 16 bits are worth while, since they fit and are
+  /// only compared.
+  static bool prefers16(const ConvLoops &conv);
+
   /// Stores the outputs of channels [channel, channel + lanes) of pixel (n, y,
   /// x), whose accumulators (vector of i32, i16 or f32) are `acc`. A channel is
   /// a multiple of `lanes` within its group.

@@ -26,7 +26,7 @@ public:
     chooseTile();
     prepareWeights(constant);
     int64_t covered = blocksOfGroup * target.lanes;
-    shortSums = Accumulator::fits16(conv) && tile.bound() < 65536;
+    shortSums = Epilogue::prefers16(conv) && tile.bound() < 65536;
     unsigned bits = shortSums ? 16 : 32;
     accumulator.emplace(b, conv, *codes, covered * conv.groups,
                         Accumulator::Weights::Codes, bits);
