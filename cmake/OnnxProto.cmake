@@ -1,11 +1,20 @@
 # Finds onnx.proto and defines the library onnx-proto, its C++ from protoc.
 # The file is that of PyPI's onnx (Debian's stops at IR version 8): the CMake
-# or environment variable HWGQ_ONNX_PROTO, else the .venv that scripts/setup.sh
-# makes in the checkout (or, for a git worktree, in the main one).
+# or environment variable HWGQ_ONNX_PROTO, else, for a wheel, of what the wheel
+# is built with, else the .venv that scripts/setup.sh makes in the checkout (or,
+# for a git worktree, in the main one).
 find_package(Protobuf REQUIRED)
 
 set(HWGQ_ONNX_PROTO "$ENV{HWGQ_ONNX_PROTO}" CACHE FILEPATH "onnx.proto of PyPI's onnx package")
 if(NOT HWGQ_ONNX_PROTO OR NOT EXISTS "${HWGQ_ONNX_PROTO}")
+  set(found)
+  if(SKBUILD)
+    execute_process(
+      COMMAND ${Python_EXECUTABLE} -c "from importlib.util import find_spec
+print(find_spec('onnx').submodule_search_locations[0])"
+      OUTPUT_VARIABLE package OUTPUT_STRIP_TRAILING_WHITESPACE ERROR_QUIET)
+    file(GLOB found "${package}/onnx.proto")
+  endif()
   set(roots ${PROJECT_SOURCE_DIR})
   execute_process(
     COMMAND git rev-parse --path-format=absolute --git-common-dir
@@ -15,7 +24,6 @@ if(NOT HWGQ_ONNX_PROTO OR NOT EXISTS "${HWGQ_ONNX_PROTO}")
     cmake_path(GET git_dir PARENT_PATH git_root)
     list(APPEND roots ${git_root})
   endif()
-  set(found)
   foreach(root ${roots})
     file(GLOB candidates ${root}/.venv/lib/python3*/site-packages/onnx/onnx.proto)
     list(APPEND found ${candidates})
