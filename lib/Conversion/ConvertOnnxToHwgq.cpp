@@ -1,5 +1,6 @@
 //===- ConvertOnnxToHwgq.cpp - onnx ops to the hwgq phase -----------------===//
 #include "OnnxLowering.h"
+#include "hwgq/Dialect/SmallFloats.h"
 #include "hwgq/Passes.h"
 
 namespace hwgq {
@@ -36,7 +37,7 @@ static bool isOnnx(Operation *op, StringRef name = "") {
 }
 
 /// Types that the hwgq phase can hold, with at most one dynamic size.
-static LogicalResult checkType(Location loc, Type type) {
+static LogicalResult checkType(Location loc, Type type, bool small) {
   if (isa<NoneType>(type))
     return success();
   auto tensor = dyn_cast<RankedTensorType>(type);
@@ -44,7 +45,8 @@ static LogicalResult checkType(Location loc, Type type) {
     return emitError(loc) << "needs tensors of known rank, not " << type;
   Type element = tensor.getElementType();
   bool known = element.isF32() || element.isF64() || element.isF16() ||
-               element.isBF16() || isa<IntegerType>(element);
+               element.isBF16() || isa<IntegerType>(element) ||
+               (small && isSmallFloat(element));
   if (!known || element.getIntOrFloatBitWidth() > 64)
     return emitError(loc) << "element type " << element
                           << " is not supported; float16, bfloat16, float32, "
@@ -59,7 +61,7 @@ static LogicalResult checkType(Location loc, Type type) {
 /// Lowers one op; false where it stays as it is.
 static LogicalResult lowerOp(Operation *op, ValueTable &table) {
   for (Type type : llvm::concat<Type>(op->getOperandTypes(), op->getResultTypes()))
-    if (failed(checkType(op->getLoc(), type)))
+    if (failed(checkType(op->getLoc(), type, isOnnx(op, "Cast"))))
       return failure();
   OpBuilder builder(op);
   Node node(builder, op, table);
@@ -96,9 +98,17 @@ struct ConvertOnnxToHwgq
     OpBuilder builder = OpBuilder::atBlockBegin(&block);
     SmallVector<std::pair<BlockArgument, Operation *>> placeholders;
     for (auto [i, arg] : llvm::enumerate(block.getArguments())) {
-      if (failed(checkType(arg.getLoc(), arg.getType())))
+      if (failed(checkType(arg.getLoc(), arg.getType(), /*small=*/true)))
         return failure();
       RankedTensorType type = convertType(arg.getType());
+      if (isBFloat(arg.getType())) {
+        func.setArgAttr(i, "hwgq.unsigned", builder.getUnitAttr());
+        arg.setType(type.clone(builder.getI16Type()));
+        auto value = arith::BitcastOp::create(builder, arg.getLoc(), type, arg);
+        arg.replaceAllUsesExcept(value, value);
+        table[value] = {value, {}};
+        continue;
+      }
       if (!type || type == arg.getType()) {
         table[arg] = {arg, {}};
         continue;
@@ -137,8 +147,15 @@ struct ConvertOnnxToHwgq
     return finish(func, table, done);
   }
 
+  /// Arrays of small floats and bfloat16 hold their bits.
   static bool isUnsigned(Type type) {
-    return getElementTypeOrSelf(type).isUnsignedInteger();
+    Type element = getElementTypeOrSelf(type);
+    return element.isUnsignedInteger() || isSmallFloat(element) ||
+           element.isBF16();
+  }
+
+  static bool isBFloat(Type type) {
+    return getElementTypeOrSelf(type).isBF16();
   }
 
   /// Uses of an ONNX value by ops of other dialects take its lowered value.
@@ -158,7 +175,7 @@ struct ConvertOnnxToHwgq
     SmallVector<Type> results;
     for (auto [i, operand] : llvm::enumerate(ret->getOpOperands())) {
       Value old = operand.get();
-      if (failed(checkType(ret->getLoc(), old.getType())))
+      if (failed(checkType(ret->getLoc(), old.getType(), /*small=*/true)))
         return failure();
       if (Operation *def = old.getDefiningOp(); !def || isOnnx(def)) {
         if (def && isOnnx(def, "NoValue"))
@@ -168,9 +185,14 @@ struct ConvertOnnxToHwgq
         if (now.getType() != convertType(old.getType()))
           now = tensor::CastOp::create(builder, ret->getLoc(),
                                        convertType(old.getType()), now);
-        if (isUnsigned(old.getType()))
-          func.setResultAttr(i, "hwgq.unsigned", builder.getUnitAttr());
         operand.set(now);
+      }
+      if (isUnsigned(old.getType()))
+        func.setResultAttr(i, "hwgq.unsigned", builder.getUnitAttr());
+      if (isBFloat(old.getType())) {
+        Type bits = convertType(old.getType()).clone(builder.getI16Type());
+        operand.set(arith::BitcastOp::create(builder, ret->getLoc(), bits,
+                                             operand.get()));
       }
       results.push_back(operand.get().getType());
     }

@@ -163,7 +163,7 @@ LogicalResult lowerCast(Node &n) {
   Type from = n.type(0).getElementType(), to = n.resultType().getElementType();
   if (n.isShadow(0) && isFloat(to))
     return n.setReal(n.real(0));
-  return n.set(n.cast(n.in(0), from, to));
+  return n.set(n.cast(n.in(0), from, to, n.attr("saturate", 1)));
 }
 
 /// max(x, lo) then min(.., hi), so that hi wins where lo > hi.

@@ -1,6 +1,7 @@
 //===- Tensors.cpp - TensorProto to attributes ----------------------------===//
 #include "ModelFile.h"
 #include "hwgq/Dialect/OnnxOperators.h"
+#include "hwgq/Dialect/SmallFloats.h"
 #include "mlir/IR/AsmState.h"
 #include "mlir/IR/BuiltinTypes.h"
 #include "mlir/IR/Diagnostics.h"
@@ -31,10 +32,11 @@ static FailureOr<mlir::RankedTensorType>
 readType(const google::protobuf::RepeatedField<int64_t> &dims, int64_t code,
          const std::string &name, Location loc) {
   mlir::Type element = onnx::getElementType(code, loc.getContext());
-  if (!element) {
-    report(loc, name) << "is of type " << onnx::getDataTypeName(code)
-                      << ", which is not supported; floats of 16, 32 and 64 "
-                         "bits, integers of 2 to 64 bits and bool are";
+  if (!element || isSmallFloat(element)) {
+    report(loc, name)
+        << "is of type " << onnx::getDataTypeName(code)
+        << ", which is not supported in a constant; floats of 16, 32 and 64 "
+           "bits, integers of 2 to 64 bits and bool are";
     return failure();
   }
   int64_t count = 1;

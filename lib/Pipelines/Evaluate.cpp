@@ -1,6 +1,7 @@
 //===- Evaluate.cpp - @main on arrays -------------------------------------===//
 #include "hwgq/Pipelines/Evaluate.h"
 #include "hwgq/Dialect/HWGQ.h"
+#include "hwgq/Dialect/SmallFloats.h"
 #include "hwgq_abi.h"
 #include "llvm/Support/FormatVariadic.h"
 
@@ -56,8 +57,10 @@ static uint32_t getDtype(Type type, bool isUnsigned) {
     return HWGQ_F64;
   if (type.isF16())
     return HWGQ_F16;
-  if (isa<CodeType>(type))
+  if (isa<CodeType>(type) || isSmallFloat(type))
     return HWGQ_U8;
+  if (type.isBF16())
+    return HWGQ_U16;
   if (!isa<IntegerType>(type))
     return 0;
   isUnsigned |= type.isUnsignedInteger();

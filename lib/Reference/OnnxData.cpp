@@ -1,5 +1,6 @@
 //===- OnnxData.cpp - moving and converting elements ----------------------===//
 #include "OnnxOps.h"
+#include "hwgq/Dialect/SmallFloats.h"
 #include "ScalarMath.h"
 
 using namespace mlir;
@@ -10,10 +11,60 @@ using namespace hwgq::reference;
 /// Floats to integers of 2 and 4 bits: half to even, then the low bits; to
 /// others truncated, saturating beyond 64 bits and wrapping below; to bool by
 /// comparison with 0.
+/// The value of a small float.
+static double decode(uint8_t bits, FloatType type) {
+  APFloat value(type.getFloatSemantics(), APInt(type.getWidth(), bits));
+  bool lost;
+  value.convert(APFloat::IEEEdouble(), APFloat::rmNearestTiesToEven, &lost);
+  return value.convertToDouble();
+}
+
+/// A value rounded to a small float.
+static uint8_t encode(double value, FloatType type, bool saturate) {
+  const llvm::fltSemantics &semantics = type.getFloatSemantics();
+  bool finite = type.getWidth() < 8; // float4: no NaN, no infinity
+  APFloat number(value);
+  bool lost;
+  auto largest = [&] {
+    return APFloat::getLargest(semantics, std::signbit(value));
+  };
+  if (finite && std::isnan(value))
+    return 8; // -0
+  if (finite && !(std::fabs(value) < 6))
+    number = largest();
+  else
+    number.convert(semantics, APFloat::rmNearestTiesToEven, &lost);
+  if (saturate && !std::isnan(value) && !number.isFinite())
+    number = largest();
+  return uint8_t(number.bitcastToAPInt().getZExtValue());
+}
+
+static LogicalResult evaluateSmallCast(Operation *op, const Tensor &in,
+                                       Type from, Type to, Results &out) {
+  std::vector<double> values;
+  if (hwgq::isSmallFloat(from))
+    for (char byte : in.bytes())
+      values.push_back(decode(uint8_t(byte), cast<FloatType>(from)));
+  else
+    values = toVector<double>(in);
+  if (!hwgq::isSmallFloat(to))
+    return give<double>(op, in.getShape(), values, out);
+  FailureOr<Tensor> result = Tensor::allocate(
+      op->getLoc(), RankedTensorType::get(in.getShape(), to));
+  if (failed(result))
+    return failure();
+  for (auto [byte, value] : llvm::zip(result->mutableBytes(), values))
+    byte = char(encode(value, cast<FloatType>(to), intAttr(op, "saturate", 1)));
+  out.push_back(std::move(*result));
+  return success();
+}
+
 static LogicalResult evaluateCast(Operation *op, Operands in, Results &out) {
   if (failed(checkOperands(op, in, 1, 1)))
     return failure();
   Type from = in[0].getElementType(), to = resultElement(op);
+  if (hwgq::isSmallFloat(from) || hwgq::isSmallFloat(to))
+    return evaluateSmallCast(op, in[0], from, to, out);
   if (!getScalarKind(from) || !getScalarKind(to))
     return op->emitError("cannot convert ") << from << " to " << to;
   ArrayRef<int64_t> shape = in[0].getShape();

@@ -248,7 +248,25 @@ static K::Function getFloatCast(Kind from, Kind to) {
                          : K::Function(convert<double, double, FloatCast>);
 }
 
+namespace {
+/// bfloat16 is held as the equal float32.
+struct BFloatToBits {
+  template <typename From, typename To> static To apply(From x, const K &) {
+    return int16_t(llvm::bit_cast<uint32_t>(x) >> 16);
+  }
+};
+struct BitsToBFloat {
+  template <typename From, typename To> static To apply(From x, const K &) {
+    return llvm::bit_cast<float>(uint32_t(x) << 16);
+  }
+};
+} // namespace
+
 static K::Function getBitCast(Type from, Type to) {
+  if (from.isBF16() && to.isInteger(16))
+    return convert<float, int64_t, BFloatToBits>;
+  if (from.isInteger(16) && to.isBF16())
+    return convert<int64_t, float, BitsToBFloat>;
   if (from.isF32() && to.isInteger(32))
     return convert<float, int64_t, BitCast>;
   if (from.isInteger(32) && to.isF32())

@@ -1,6 +1,7 @@
 //===- Tensor.cpp - values of the reference interpreter -------------------===//
 #include "hwgq/Reference/Tensor.h"
 #include "hwgq/Dialect/Bitpack.h"
+#include "hwgq/Dialect/SmallFloats.h"
 #include "hwgq/Reference/Scalar.h"
 
 #include <cstdlib>
@@ -15,7 +16,8 @@ unsigned hwgq::reference::getStorageWidth(Type element) {
   if (element.isIndex())
     return 8;
   if (!element.isIntOrFloat() || element.getIntOrFloatBitWidth() > 64 ||
-      (isa<FloatType>(element) && !getScalarKind(element)))
+      (isa<FloatType>(element) && !getScalarKind(element) &&
+       !isSmallFloat(element)))
     return 0;
   unsigned bytes = llvm::divideCeil(element.getIntOrFloatBitWidth(), 8);
   return bytes <= 2 ? bytes : llvm::PowerOf2Ceil(bytes);

@@ -23,12 +23,19 @@ DTYPES = {
 
 
 def plain(value: Any) -> np.ndarray:
-    """The value as an array in C order and of native byte order: itself where it is one."""
+    """The value as an array in C order and of native byte order: itself where it is one. Elements that
+    NumPy does not know come as modules take them: of 2 and 4 bits as (u)int8, other floats as their bits.
+    """
     array = np.asarray(value)
-    if array.dtype.name in ("int2", "int4"):  # ml_dtypes: one element in a byte
+    name = array.dtype.name  # of ml_dtypes, which has one element in a byte
+    if name in ("int2", "int4"):
         array = array.astype(np.int8)
-    elif array.dtype.name in ("uint2", "uint4"):
+    elif name in ("uint2", "uint4"):
         array = array.astype(np.uint8)
+    elif name.startswith(("float8", "float4")):
+        array = array.view(np.uint8)
+    elif name == "bfloat16":
+        array = array.view(np.uint16)
     if not array.dtype.isnative:
         array = array.astype(array.dtype.newbyteorder("="))
     array = np.asarray(array, order="C")

@@ -153,10 +153,13 @@ class HwgqRep(BackendRep):
 
 
 def _as_declared(array: np.ndarray, kind: int) -> np.ndarray:
-    """Values of 2 and 4 bits come one in a byte; the model may want NumPy's type of them."""
+    """The array as the model's element type, which NumPy may not have by itself."""
     if kind == TensorProto.UNDEFINED:
         return array
-    return array.astype(helper.tensor_dtype_to_np_dtype(kind), copy=False)
+    dtype = helper.tensor_dtype_to_np_dtype(kind)
+    if dtype.name.startswith(("bfloat16", "float8", "float4")):
+        return array.view(dtype)
+    return array.astype(dtype, copy=False)
 
 
 class HwgqBackend(Backend):

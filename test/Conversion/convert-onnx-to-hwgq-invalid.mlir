@@ -50,7 +50,15 @@ func.func @k(%x: tensor<4xf32>, %k: tensor<1xi64>) -> (tensor<2xf32>, tensor<2xi
 
 // -----
 
-func.func @element(%x: tensor<4xf8E4M3FN>) -> tensor<4xf8E4M3FN> {
-  // expected-error@-1 {{element type 'f8E4M3FN' is not supported}}
-  return %x : tensor<4xf8E4M3FN>
+func.func @element(%x: tensor<4xf8E8M0FNU>) -> tensor<4xf8E8M0FNU> {
+  // expected-error@-1 {{element type 'f8E8M0FNU' is not supported}}
+  return %x : tensor<4xf8E8M0FNU>
+}
+
+// -----
+
+func.func @small_float_sum(%x: tensor<4xf8E4M3FN>) -> tensor<4xf8E4M3FN> {
+  // expected-error@+1 {{element type 'f8E4M3FN' is not supported}}
+  %y = "onnx.Add"(%x, %x) : (tensor<4xf8E4M3FN>, tensor<4xf8E4M3FN>) -> tensor<4xf8E4M3FN>
+  return %y : tensor<4xf8E4M3FN>
 }

@@ -119,3 +119,22 @@ func.func @resize_by_corners(%x: tensor<1x4xf32>) -> tensor<1x2xf32> {
   %y = "onnx.Resize"(%x, %none, %scales, %none) {axes = array<i64: 1>, coordinate_transformation_mode = "align_corners", mode = "linear"} : (tensor<1x4xf32>, none, tensor<1xf32>, none) -> tensor<1x2xf32>
   return %y : tensor<1x2xf32>
 }
+
+// float8 comes as bytes; denormals and normal numbers take one multiplication.
+// CHECK-LABEL: @float8
+// CHECK-SAME: %arg0: tensor<4xi8> {hwgq.unsigned}) -> tensor<4xf32>
+// CHECK: %[[U:.*]] = arith.extui %arg0
+// CHECK: arith.mulf %{{.*}}, %{{.*}} : tensor<4xf32>
+func.func @float8(%x: tensor<4xf8E4M3FN>) -> tensor<4xf32> {
+  %y = "onnx.Cast"(%x) {to = 1 : i64} : (tensor<4xf8E4M3FN>) -> tensor<4xf32>
+  return %y : tensor<4xf32>
+}
+
+// bfloat16 comes as its bits and is rounded by integers.
+// CHECK-LABEL: @bfloat16
+// CHECK-SAME: tensor<4xf32>) -> (tensor<4xi16> {hwgq.unsigned})
+// CHECK-NOT: arith.truncf
+func.func @bfloat16(%x: tensor<4xf32>) -> tensor<4xbf16> {
+  %y = "onnx.Cast"(%x) {to = 16 : i64} : (tensor<4xf32>) -> tensor<4xbf16>
+  return %y : tensor<4xbf16>
+}

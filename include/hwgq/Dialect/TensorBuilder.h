@@ -78,8 +78,8 @@ public:
   Value keepDims(Value reduced, ArrayRef<int64_t> axes, int64_t rank);
 
   /// Conversion between element types as ONNX Cast defines it; `from` and
-  /// `to` are ONNX types and carry the signs.
-  Value cast(Value v, Type from, Type to);
+  /// `to` are ONNX types and carry the signs; `saturate` is for float8.
+  Value cast(Value v, Type from, Type to, bool saturate = true);
   /// Same shape, other element type.
   static RankedTensorType withElement(Value v, Type element);
 

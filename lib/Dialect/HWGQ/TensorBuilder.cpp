@@ -1,5 +1,6 @@
 //===- TensorBuilder.cpp - tensor arithmetic at one location --------------===//
 #include "hwgq/Dialect/TensorBuilder.h"
+#include "hwgq/Dialect/SmallFloats.h"
 #include "hwgq/Dialect/HWGQ.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/Dialect/Math/IR/Math.h"
@@ -501,7 +502,7 @@ Type hwgq::convertElementType(Type type) {
       width = 8;
     return IntegerType::get(type.getContext(), width);
   }
-  return type;
+  return isSmallFloat(type) ? IntegerType::get(type.getContext(), 8) : type;
 }
 
 static bool isUnsigned(Type type) {
@@ -556,16 +557,25 @@ static Value floatToInt(TensorBuilder &b, Value v, Type to) {
   return narrowTo(b, resizeInt(b, whole, false, element), to);
 }
 
-Value TensorBuilder::cast(Value v, Type from, Type to) {
+Value TensorBuilder::cast(Value v, Type from, Type to, bool saturate) {
   if (from == to)
     return v;
+  Type f32 = b.getF32Type();
+  if (isSmallFloat(from))
+    return cast(decodeSmallFloat(*this, v, mlir::cast<FloatType>(from)), f32,
+                to);
+  if (isSmallFloat(to))
+    return encodeSmallFloat(*this, cast(v, from, f32),
+                            mlir::cast<FloatType>(to), saturate);
+  if (from.isBF16())
+    return cast(extendBFloat(*this, v), f32, to);
+  if (to.isBF16())
+    return truncateToBFloat(*this, cast(v, from, f32));
   Type element = convertElementType(to);
   RankedTensorType type = withElement(v, element);
   bool fromFloat = isa<FloatType>(from), toFloat = isa<FloatType>(to);
   if (fromFloat && toFloat) {
     unsigned a = from.getIntOrFloatBitWidth(), c = to.getIntOrFloatBitWidth();
-    if (a == c) // f16 and bf16 meet in f32
-      return cast(cast(v, from, b.getF32Type()), b.getF32Type(), to);
     return a < c ? make<arith::ExtFOp>(type, v) : make<arith::TruncFOp>(type, v);
   }
   if (to.isInteger(1))

@@ -1,5 +1,6 @@
 //===- Movement.cpp - operators that move or convert elements -------------===//
 #include "Node.h"
+#include "hwgq/Dialect/SmallFloats.h"
 #include "llvm/ADT/StringSwitch.h"
 
 using namespace hwgq::onnx;
@@ -41,10 +42,20 @@ Type hwgq::onnx::getElementType(int64_t dataType, mlir::MLIRContext *context) {
     return integer(64, true);
   case 16:
     return b.getBF16Type();
+  case 17:
+    return mlir::Float8E4M3FNType::get(context);
+  case 18:
+    return mlir::Float8E4M3FNUZType::get(context);
+  case 19:
+    return mlir::Float8E5M2Type::get(context);
+  case 20:
+    return mlir::Float8E5M2FNUZType::get(context);
   case 21:
     return integer(4, true);
   case 22:
     return integer(4, false);
+  case 23:
+    return mlir::Float4E2M1FNType::get(context);
   case 25:
     return integer(2, true);
   case 26:
@@ -86,14 +97,19 @@ static LogicalResult inferCast(Node &node) {
   Type type = getElementType(node.getInt("to"), node.op->getContext());
   if (!type)
     return node.error() << "a cast to " << getDataTypeName(node.getInt("to"))
-                        << " is not supported; casts to floats of 16, 32 and "
-                           "64 bits, integers of 2 to 64 bits and bool are";
+                        << " is not supported; casts to floats of 4 to 64 "
+                           "bits, integers of 2 to 64 bits and bool are";
+  if (hwgq::isSmallFloat(type) && node.elementType(0).isF64())
+    return node.error() << "a cast of float64 to "
+                        << getDataTypeName(node.getInt("to"))
+                        << " is not supported; cast to float32 first";
+  if (!hwgq::isSmallFloat(type))
+    node.dropAttr("saturate");
   return node.result(type, node.shape(0));
 }
 
 static LogicalResult upgradeCast(Node &node) {
-  node.dropAttr("saturate"); // both concern casts to float8 only
-  node.dropAttr("round_mode");
+  node.dropAttr("round_mode"); // of casts to float8 e8m0
   auto name = node.op->getAttrOfType<mlir::StringAttr>("to");
   if (!name)
     return success();
@@ -108,7 +124,8 @@ static LogicalResult upgradeCast(Node &node) {
 static LogicalResult upgradeCastLike(Node &node) {
   return node.replace(
       node.create("Cast", node.input(0),
-                  {node.attr("to", getDataType(node.elementType(1)))}));
+                  {node.attr("to", getDataType(node.elementType(1))),
+                   node.attr("saturate", node.getInt("saturate"))}));
 }
 
 // ---- Dropout.
@@ -398,7 +415,7 @@ void hwgq::onnx::addMovement(std::vector<Operator> &table) {
                    {1, 6, 9, 13, 19, 21, 23, 24, 25, 28},
                    {1, 1},
                    {1, 1},
-                   {required("to", Kind::Int), legacy("saturate", Kind::Int),
+                   {required("to", Kind::Int), intAttr("saturate", 1),
                     legacy("round_mode", Kind::String)},
                    inferCast,
                    upgradeCast});
@@ -407,7 +424,7 @@ void hwgq::onnx::addMovement(std::vector<Operator> &table) {
        {15, 19, 21, 23, 24, 25},
        {2, 2},
        {1, 1},
-       {legacy("saturate", Kind::Int), legacy("round_mode", Kind::String)},
+       {intAttr("saturate", 1), legacy("round_mode", Kind::String)},
        nullptr,
        upgradeCastLike});
   table.push_back({"Transpose",

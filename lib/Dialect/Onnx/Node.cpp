@@ -1,5 +1,6 @@
 //===- Node.cpp - one ONNX op while it is normalised ----------------------===//
 #include "Node.h"
+#include "hwgq/Dialect/SmallFloats.h"
 #include "mlir/IR/Builders.h"
 #include "llvm/ADT/APFloat.h"
 
@@ -11,7 +12,7 @@ using mlir::success;
 static constexpr int64_t kMaxElements = (int64_t(1) << 31) - 1;
 
 bool hwgq::onnx::isFloat(Type type) {
-  return type && mlir::isa<mlir::FloatType>(type);
+  return type && mlir::isa<mlir::FloatType>(type) && !hwgq::isSmallFloat(type);
 }
 
 bool hwgq::onnx::isUnsigned(Type type) {
@@ -56,7 +57,8 @@ LogicalResult Node::requireNumber(unsigned index) {
 LogicalResult Node::requireInteger(unsigned index) {
   if (!elementType(index) || !elementType(index).isInteger() ||
       elementType(index).isSignlessInteger(1))
-    return error() << "input " << index << " must be of an integer type";
+    return error() << "input " << index << " must be of an integer type, not "
+                   << getDataTypeName(getDataType(elementType(index)));
   return success();
 }
 

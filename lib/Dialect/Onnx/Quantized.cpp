@@ -1,5 +1,6 @@
 //===- Quantized.cpp - QuantizeLinear and its kin -------------------------===//
 #include "Node.h"
+#include "hwgq/Dialect/SmallFloats.h"
 
 using namespace hwgq::onnx;
 using mlir::failure;
@@ -45,6 +46,11 @@ static LogicalResult checkScale(Node &node) {
   } else {
     node.setInt("axis", 0);
   }
+  for (unsigned index : {0u, 2u})
+    if (node.has(index) && hwgq::isSmallFloat(node.elementType(index)))
+      return node.error() << getDataTypeName(
+                                 getDataType(node.elementType(index)))
+                          << " is not supported; integers of 2 to 32 bits are";
   if (node.has(2) && product(node.shape(2)) != product(scale))
     return node.error() << "the zero point, shape " << toString(node.shape(2))
                         << ", must have the shape of the scale, "
@@ -89,7 +95,7 @@ static LogicalResult upgradeQuantize(Node &node) {
 }
 
 static LogicalResult inferDequantize(Node &node) {
-  if (failed(node.requireInteger(0)) || failed(checkScale(node)))
+  if (failed(checkScale(node)) || failed(node.requireInteger(0)))
     return failure();
   Type type = node.elementType(1);
   if (int64_t wanted = node.getInt("output_dtype"))
