@@ -147,6 +147,17 @@ def test_grouped_conv(tmp_path, seed):
     check(tmp_path, program)
 
 
+@pytest.mark.parametrize("seed", range(2))
+def test_depthwise_conv(tmp_path, seed):
+    program = Program(150 + seed)
+    rng = program.rng
+    for c in [1, 7, 8, 17, 64, 70, 130]:
+        size = tuple(int(v) for v in rng.integers(3, 12, 2))
+        a, w = rng.choice(list(CODES)), rng.choice(["b1", "s4", "s8", "u2, -1, 1"])
+        code_conv(program, 2, size, c, c, a, w, random_window(rng, size), c, rng.choice([None, "u2", "s4"]))
+    check(tmp_path, program)
+
+
 @pytest.mark.parametrize("rows", [1, 2, 5, 33])
 def test_matmul_shapes(tmp_path, rows):
     program = Program(200 + rows)

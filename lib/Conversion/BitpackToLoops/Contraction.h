@@ -85,6 +85,8 @@ mlir::FailureOr<mlir::Value> emitPopcountKernel(LoopBuilder &b,
 mlir::FailureOr<mlir::Value> emitAmxKernel(LoopBuilder &b, ConvLoops &conv);
 mlir::FailureOr<mlir::Value> emitLookupKernel(LoopBuilder &b, ConvLoops &conv);
 mlir::FailureOr<mlir::Value> emitDot8Kernel(LoopBuilder &b, ConvLoops &conv);
+mlir::FailureOr<mlir::Value> emitDepthwiseKernel(LoopBuilder &b,
+                                                  ConvLoops &conv);
 mlir::FailureOr<mlir::Value> emitF32Kernel(LoopBuilder &b, ConvLoops &conv);
 
 } // namespace hwgq

@@ -184,6 +184,7 @@ KernelEmitter emitterOf(StringRef kernel) {
       .Case("dot8-amx", emitAmxKernel)
       .Case("dot8", emitDot8Kernel)
       .Case("f32", emitF32Kernel)
+      .Case("depthwise", emitDepthwiseKernel)
       .Case("generic", emitGenericKernel)
       .Default(nullptr);
 }
@@ -295,7 +296,7 @@ private:
       return failure();
     bool whole = contraction.groups == 1 ||
                  contraction.groupOutChannels() % 64 == 0 ||
-                 emit == emitPopcountKernel;
+                 emit == emitPopcountKernel || emit == emitDepthwiseKernel;
     bool together = emit != emitGenericKernel && whole;
     ConvLoops conv(b, contraction, memoryOf(contraction.input),
                    memoryOf(contraction.weight), together ? &group : nullptr);

@@ -17,6 +17,13 @@ public:
         dilations(llvm::to_vector(op.getDilations())),
         sizes({in.height, in.width}) {}
 
+  PoolWindow(const Window &window, const Image &in)
+      : kernel(window.kernel.begin(), window.kernel.end()),
+        strides(window.strides.begin(), window.strides.end()),
+        pads(window.pads.begin(), window.pads.end()),
+        dilations(window.dilations.begin(), window.dilations.end()),
+        sizes({in.height, in.width}) {}
+
   llvm::SmallVector<int64_t> kernel, strides, pads, dilations, sizes;
 
   using TapBody =

@@ -197,6 +197,13 @@ double bitpack::f32Cost(const Contraction &c, const KernelTarget &target) {
          weightTraffic(c, bits);
 }
 
+double bitpack::depthwiseCost(const Contraction &c,
+                              const KernelTarget &target) {
+  // A tap of a vector: codes to numbers, a product and a sum.
+  constexpr double kNsPerStep = 1.0;
+  return double(c.macs()) * kNsPerStep / double(target.vectorBytes / 4);
+}
+
 double bitpack::genericCost(const Contraction &c, const KernelTarget &target) {
   // One chain of additions, which waits for each.
   if (!c.inputCode() || !c.weightCode())

@@ -13,6 +13,7 @@ double lookupCost(const Contraction &c, const KernelTarget &target);
 double amxCost(const Contraction &c, const KernelTarget &target);
 double dot8Cost(const Contraction &c, const KernelTarget &target);
 double f32Cost(const Contraction &c, const KernelTarget &target);
+double depthwiseCost(const Contraction &c, const KernelTarget &target);
 double genericCost(const Contraction &c, const KernelTarget &target);
 
 // And as Kernel::ceiling tells.

@@ -126,6 +126,16 @@ static const char *threadPopcountRefuses(const Contraction &c) {
   return nullptr;
 }
 
+static const char *depthwiseRefuses(const Contraction &c) {
+  if (!c.inputCode() || !c.weightCode())
+    return "depthwise needs codes on both sides";
+  if (!c.hasConstantWeight())
+    return "depthwise needs constant weights";
+  if (c.isMatMul || c.groupInChannels() != 1 || c.groupOutChannels() != 1)
+    return "depthwise needs as many groups as channels";
+  return nullptr;
+}
+
 static const char *f32Refuses(const Contraction &c) {
   if (c.inputCode())
     return "f32 needs floats as input";
@@ -189,6 +199,13 @@ ArrayRef<Kernel> bitpack::getKernels() {
        anyForm,
        f32Cost,
        f32Ceiling},
+      {"depthwise",
+       "products of numbers in vectors along the channels, one filter each",
+       {},
+       depthwiseRefuses,
+       anyForm,
+       depthwiseCost,
+       noCeiling},
       {"generic",
        "plain loops over words or floats",
        {},
