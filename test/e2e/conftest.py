@@ -26,3 +26,10 @@ def built_programs():
     for name in ("hwgq-compile", "hwgq-run", "hwgq-eval", "hwgq-opt"):
         if not (programs.BIN / name).is_file():
             pytest.exit(f"{programs.BIN / name} is missing: build first", returncode=2)
+
+
+def pytest_terminal_summary(terminalreporter):
+    counts = programs.KERNELS_RUN
+    if any(counts.values()):
+        terminalreporter.write_line("kernels of other targets run: " +
+                                    ", ".join(f"{count} {how}" for how, count in counts.items()))

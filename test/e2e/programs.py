@@ -161,6 +161,24 @@ def host_has(target):
     return needed[target] <= flags
 
 
+# What stands for the instructions of other machines, and how often kernels ran on which.
+EMULATION = BUILD / "test" / "emulation.o"
+KERNELS_RUN = {"natively": 0, "emulated": 0}
+
+
+def can_open(module, target):
+    """Whether this machine has all that a module needs; any other refusal is an error."""
+    if target.startswith("aarch64"):
+        return True  # natively, or under qemu
+    if platform.machine() != "x86_64":
+        return False
+    result = run("hwgq-run", module, "--random", "--batch=1", status=None)
+    if result.status == 0:
+        return True
+    assert re.search("this CPU lacks|does not permit AMX", result.stderr), result
+    return False
+
+
 def read_json(path):
     with open(path, encoding="utf-8") as file:
         return json.load(file)

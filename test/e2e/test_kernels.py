@@ -136,6 +136,69 @@ def test_conv_shapes(tmp_path, seed):
     check(tmp_path, program)
 
 
+# Targets whose instructions differ, with the kernels that use them.
+VARIANTS = {
+    "dot8-amx": ["sapphirerapids"],
+    "dot8": ["x86-64-v2", "x86-64-v3", "alderlake", "x86-64-v4", "icelake-server",
+             "aarch64", "aarch64+dotprod", "aarch64+dotprod+i8mm"],
+}
+
+
+def check_variants(tmp_path, program, kernel, targets):
+    """A kernel as each target has it, emulated, and natively where this machine is one."""
+    source = tmp_path / "net.mlir"
+    source.write_text(program.text())
+    inputs = {name[1:]: values for name, _, values in program.inputs}
+    for target in targets:
+        module = tmp_path / f"{target}-{kernel}.so"
+        options = [source, "-o", module, f"--target={target}", f"--kernel={kernel}"]
+        programs.run("hwgq-compile", *options, f"--emulate-intrinsics={programs.EMULATION}")
+        actual = programs.run_module(module, inputs, tmp_path / f"{target}-{kernel}-emulated")
+        programs.assert_same_bits(actual, program.expected, f"{target} {kernel} emulated, of {source}")
+        programs.KERNELS_RUN["emulated"] += 1
+        if target.startswith("aarch64") and not programs.EXHAUSTIVE:
+            continue  # the emulator of AArch64 is slow
+        programs.run("hwgq-compile", *options)
+        if not programs.can_open(module, target):
+            continue
+        actual = programs.run_module(module, inputs, tmp_path / f"{target}-{kernel}", target=target)
+        programs.assert_same_bits(actual, program.expected, f"{target} {kernel} of {source}")
+        programs.KERNELS_RUN["natively"] += 1
+
+
+def fits_bytes(code):
+    bits, offset, stride = CODES[code]
+    return -128 <= offset and offset + stride * ((1 << bits) - 1) <= 127
+
+
+@pytest.mark.parametrize("kernel, seed", [(kernel, seed) for kernel in VARIANTS for seed in range(4)])
+def test_dot8(tmp_path, kernel, seed):
+    """Products of bytes: pixels of 4 to 192 bytes, tiles of AMX and their neighbours, all codes."""
+    program = Program(700 + seed)
+    rng = program.rng
+    weights = [code for code in CODES if fits_bytes(code)]
+    batch = int(rng.choice([1, 2, 15, 16, 17, 33])) if seed == 3 else 2
+    for _ in range(12 if programs.EXHAUSTIVE else 4):
+        a, w = rng.choice(list(CODES)), rng.choice(weights)
+        c, k = int(rng.choice([1, 3, 4, 8, 16, 20, 31, 32, 33, 64, 65, 128, 200])), int(rng.choice(OUTPUTS))
+        out = rng.choice([None, "b1", "u2", "s4", "u8"])
+        if seed == 3 or rng.random() < 0.2:
+            code_matmul(program, batch, c, k, a, w, out)
+            continue
+        size = tuple(int(v) for v in rng.integers(3, 18, 2))
+        groups = int(rng.choice([1, 1, 1, 2, 3]))
+        if groups > 1:
+            c, k = groups * int(rng.choice([4, 12, 64])), 16 * groups * int(rng.choice([1, 2, 3]))
+        same = Window((3, 3), (1, 1), (1, 1, 1, 1))
+        code_conv(program, batch, size, c, k, a, w, same if rng.random() < 0.4 else random_window(rng, size), groups, out)
+    if seed == 0:  # one block of tiles: bits are expanded beside the products
+        code_conv(program, batch, (7, 7), 64, 130, "u2", "b1", Window((3, 3), (1, 1), (1, 1, 1, 1)), out="u2")
+        code_conv(program, batch, (4, 4), 64, 32, "s4", "u1, 3, 5", Window((1, 3), (1, 1), (0, 1, 0, 1), (1, 2)))
+    targets = VARIANTS[kernel]
+    count = len(targets) if programs.EXHAUSTIVE else 2
+    check_variants(tmp_path, program, kernel, [targets[(2 * seed + i) % len(targets)] for i in range(min(count, len(targets)))])
+
+
 @pytest.mark.parametrize("seed", range(4))
 def test_grouped_conv(tmp_path, seed):
     program = Program(100 + seed)
