@@ -76,9 +76,9 @@ class Step:
 
 
 class Thresholds:
-    """Random thresholds of one row or one a channel: rising, falling, constant."""
+    """Random thresholds of one row or one a channel: rising, falling, constant; `even` ones lie on a line."""
 
-    def __init__(self, rng, acc, code):
+    def __init__(self, rng, acc, code, even=False):
         bits, self.offset, self.stride = CODES[code]
         self.code = code
         channels = acc.shape[-1]
@@ -92,7 +92,12 @@ class Thresholds:
             if self.direction[r] == 0:
                 row = rng.integers(0, 1 << bits, 1).repeat(count)
             self.table[r] = row[::-1] if self.direction[r] < 0 else row
-        if count > 1 and self.direction[0] > 0 and rng.random() < 0.3:
+            if even:
+                low, high = np.sort(rng.choice(seen, 2, replace=False))
+                row = low + np.floor(np.arange(count) * rng.uniform(0.4, 1.1) * (high - low) / count).astype(np.int64)
+                row[:rng.integers(0, 3)], row[count - rng.integers(0, 3):] = -(2**31), 2**31 - 1
+                self.table[r] = (row if self.direction[r] > 0 else row[::-1]) if self.direction[r] else rng.integers(0, 1 << bits)
+        if not even and count > 1 and self.direction[0] > 0 and rng.random() < 0.3:
             self.table[0, -1] = 2**31 - 1  # never
             self.table[0, 0] = -(2**31)  # always
 
@@ -225,8 +230,8 @@ class Program:
         return self.emit(f"{op} {xn}, {wn}{attributes} : {self.type(xv.shape, kinds[0])}, "
                          f"{self.type(wv.shape, kinds[1], False)}", values.shape, result), values
 
-    def threshold(self, name, acc, code, source="i32"):
-        t = Thresholds(self.rng, acc, code)
+    def threshold(self, name, acc, code, source="i32", even=False):
+        t = Thresholds(self.rng, acc, code, even)
         y = self.emit(f"hwgq.threshold {name} {{{t.text()}}} : {self.type(acc.shape, source)}", acc.shape, self.code(code))
         return y, t.run(acc)
 

@@ -199,6 +199,28 @@ def test_dot8(tmp_path, kernel, seed):
     check_variants(tmp_path, program, kernel, [targets[(2 * seed + i) % len(targets)] for i in range(min(count, len(targets)))])
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_even_thresholds(tmp_path, seed):
+    """Many thresholds almost on a line, as 8-bit quantisers have, with always, never, falling and constant ones."""
+    program = Program(800 + seed)
+    rng = program.rng
+    for out in ("u8", "s8", "u8"):
+        x, xv = program.quantize(*program.input((2, 5, 6, 30)), "u8")
+        window = Window((3, 3), (1, 1), (1, 1, 1, 1))
+        k = int(rng.choice(OUTPUTS))
+        weights = program.weights((k, 3, 3, 30), rng.choice(["s8", "b1", "s4"]))
+        acc = conv_codes(xv, weights[1], window, 1)
+        kinds = (program.code("u8"), weights_code(program))
+        y = program.contraction((x, xv), weights, acc, kinds, "i32", window)
+        program.output(*program.threshold(*y, out, even=True), program.code(out))
+    check(tmp_path, program)
+
+
+def weights_code(program):
+    """The type of the last constant of a program."""
+    return re.findall(r"!hwgq\.code<[^>]*>", [line for line in program.lines if "hwgq.constant" in line][-1])[-1]
+
+
 @pytest.mark.parametrize("seed", range(4))
 def test_grouped_conv(tmp_path, seed):
     program = Program(100 + seed)
