@@ -4,6 +4,9 @@
 // RUN: hwgq-opt %s --bitpack-select-kernels="target-features=nvptx" | FileCheck %s --check-prefix=NVPTX
 // RUN: not hwgq-opt %s --bitpack-select-kernels="kernel=magic" 2>&1 | FileCheck %s --check-prefix=UNKNOWN
 
+// RUN: hwgq-opt %s --bitpack-select-kernels="target-features=+amx-int8,+avx512bw,+avx512vl,+fma kernel=dot8" | FileCheck %s --check-prefix=BYTES
+// RUN: hwgq-opt %s --bitpack-select-kernels="target-features=+avx512bw,+avx512vl,+avx512vnni,+avx512vbmi,+avx512vpopcntdq,+fma" | FileCheck %s --check-prefix=VBMI
+
 // UNKNOWN: error: no kernel is named magic; there are auto, thread-popcount, dot8-amx, dot8, popcount, lookup, f32, generic
 
 // CHECK-LABEL: func.func @kinds
@@ -31,4 +34,41 @@ func.func @kinds(%x: tensor<?x64xf32>, %y: tensor<16x64xf32>) -> (tensor<?x16xf3
   // FORCED: bitpack.matmul {{.*}}kernel = "popcount"
   %c = bitpack.matmul %q, %w : tensor<?x64x!hwgq.code<b1>, #bitpack.layout<planes>>, tensor<16x64x!hwgq.code<b1>, #bitpack.layout<planes, block = 8>> -> tensor<?x16xi32>
   return %a, %b, %c : tensor<?x16xf32>, tensor<?x16xf32>, tensor<?x16xi32>
+}
+
+// A producer writes the form that its readers want; pools and their inputs have one form.
+// BYTES-LABEL: func.func @forms
+// VBMI-LABEL: func.func @forms
+func.func @forms(%x: tensor<1x16x16x64xf32>) -> (tensor<1x8x8x64xi32>, tensor<1x8x8x64xf32>) {
+  %w = bitpack.constant dense<3> : tensor<4096xi64> as tensor<64x8x8x64x!hwgq.code<b1>, #bitpack.layout<planes, block = 8>>
+  // BYTES: bitpack.quantize {{.*}} #bitpack.layout<bytes, halo = [3, 3, 4, 4], align = 64>
+  // VBMI: bitpack.quantize {{.*}} #bitpack.layout<planes, halo = [3, 3, 4, 4]>
+  %q = bitpack.quantize %x {step = #hwgq.half_wave<0.538, 2>} : tensor<1x16x16x64xf32> -> tensor<1x16x16x64x!hwgq.code<u2>, #bitpack.layout<planes, halo = [3, 3, 4, 4]>>
+  // BYTES: bitpack.conv2d {{.*}}hwgq.predicted_ns = {{.*}}kernel = "dot8-amx"{{.*}} -> tensor<1x16x16x64x!hwgq.code<u2>, #bitpack.layout<bytes, align = 64>>
+  // VBMI: bitpack.conv2d {{.*}}kernel = "lookup"
+  %a = bitpack.conv2d %q, %w {strides = array<i64: 1, 1>, pads = array<i64: 3, 3, 4, 4>, dilations = array<i64: 1, 1>, groups = 1 : i64,
+                              thresholds = dense<[[1, 5, 9]]> : tensor<1x3xi32>, direction = array<i8: 1>}
+    : tensor<1x16x16x64x!hwgq.code<u2>, #bitpack.layout<planes, halo = [3, 3, 4, 4]>>, tensor<64x8x8x64x!hwgq.code<b1>, #bitpack.layout<planes, block = 8>>
+   -> tensor<1x16x16x64x!hwgq.code<u2>, #bitpack.layout<planes>>
+  // BYTES: bitpack.max_pool {{.*}} -> tensor<1x8x8x64x!hwgq.code<u2>, #bitpack.layout<bytes, halo = [3, 3, 4, 4], align = 64>>
+  %p = bitpack.max_pool %a {kernel = array<i64: 2, 2>, strides = array<i64: 2, 2>, pads = array<i64: 0, 0, 0, 0>, dilations = array<i64: 1, 1>}
+    : tensor<1x16x16x64x!hwgq.code<u2>, #bitpack.layout<planes>> -> tensor<1x8x8x64x!hwgq.code<u2>, #bitpack.layout<planes, halo = [3, 3, 4, 4]>>
+  // BYTES-NOT: bitpack.relayout
+  // BYTES: bitpack.conv2d {{.*}}kernel = "dot8-amx"
+  %y = bitpack.conv2d %p, %w {strides = array<i64: 1, 1>, pads = array<i64: 3, 3, 4, 4>, dilations = array<i64: 1, 1>, groups = 1 : i64}
+    : tensor<1x8x8x64x!hwgq.code<u2>, #bitpack.layout<planes, halo = [3, 3, 4, 4]>>, tensor<64x8x8x64x!hwgq.code<b1>, #bitpack.layout<planes, block = 8>>
+   -> tensor<1x8x8x64xi32>
+  %f = bitpack.affine %p {scale = array<f32: 0.5>} : tensor<1x8x8x64x!hwgq.code<u2>, #bitpack.layout<planes, halo = [3, 3, 4, 4]>> -> tensor<1x8x8x64xf32>
+  return %y, %f : tensor<1x8x8x64xi32>, tensor<1x8x8x64xf32>
+}
+
+// Codes that are packed already stay as they are, and are changed for a reader of another form.
+// BYTES-LABEL: func.func @constant
+func.func @constant() -> tensor<4x16xi32> {
+  %x = bitpack.constant dense<5> : tensor<4xi64> as tensor<4x64x!hwgq.code<b1>, #bitpack.layout<planes>>
+  %w = bitpack.constant dense<3> : tensor<16xi64> as tensor<16x64x!hwgq.code<b1>, #bitpack.layout<planes, block = 8>>
+  // BYTES: %[[B:.*]] = bitpack.relayout {{.*}} -> tensor<4x64x!hwgq.code<b1>, #bitpack.layout<bytes, align = 64>>
+  // BYTES: bitpack.matmul %[[B]], {{.*}}kernel = "dot8
+  %y = bitpack.matmul %x, %w : tensor<4x64x!hwgq.code<b1>, #bitpack.layout<planes>>, tensor<16x64x!hwgq.code<b1>, #bitpack.layout<planes, block = 8>> -> tensor<4x16xi32>
+  return %y : tensor<4x16xi32>
 }

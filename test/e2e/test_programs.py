@@ -126,6 +126,14 @@ def test_profile(digits):
     text = programs.run("hwgq-run", digits / "digits.so", IMAGES, "--profile").stdout
     for layer in ("/4/Conv", "/8/Conv"):
         assert layer in text, text
+    assert "hwgq-ceilings" in text  # whose ceiling it is
+    profile = json.loads(programs.run("hwgq-run", digits / "digits.so", IMAGES, "--profile", "--json").stdout)["layers"]
+    report = {layer["name"]: layer for layer in programs.read_json(digits / "report.json")["layers"]}
+    found = {layer["name"]: layer for layer in profile if layer["name"] in report}
+    assert set(found) == set(report), f"the profile names {set(found)} of {set(report)}"
+    for name, layer in found.items():
+        assert layer["kernel"] == report[name]["kernel"] and layer["storage"] == report[name]["storage"]
+        assert (layer["share"] > 0) == (report[name]["ceiling_gmacs"] > 0)
 
 
 def test_random_is_seeded(digits, tmp_path):

@@ -112,7 +112,7 @@ static double weightTraffic(const Contraction &c, double bits) {
 double bitpack::popcountCost(const Contraction &c, const KernelTarget &target) {
   int64_t pairs = c.inputCode().getBits() * c.weightCode().getBits();
   double rate = target.has("avx512vpopcntdq") && target.vectorBytes == 64
-                    ? 770
+                    ? 820
                     : byWidth(target, 310, 215, 95);
   double words = inputPixels(c) * double(llvm::divideCeil(c.inChannels, 64)) *
                  c.inputCode().getBits();
@@ -124,8 +124,9 @@ double bitpack::popcountCost(const Contraction &c, const KernelTarget &target) {
 double bitpack::lookupCost(const Contraction &c, const KernelTarget &target) {
   bool wide = target.has("avx512vbmi") && target.vectorBytes == 64;
   double rate = wide ? 700 : byWidth(target, 500, 410, 190);
-  if (c.isMatMul) // a table serves one tap only
-    rate /= 2;
+  constexpr int64_t kFewRows = 8;
+  if (c.isMatMul) // a table serves one tap only, and few rows fill no tile
+    rate /= c.positions() < kFewRows ? 3 : 2;
   double macs = paddedMacs(c, 64, target.vectorBytes, c.positions());
   // A table of each 6 (or 4) channels of a pixel is a sum of ready rows.
   double bits = c.weightCode().getBits();

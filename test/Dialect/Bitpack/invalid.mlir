@@ -15,6 +15,11 @@ func.func @layout_c3(%x: tensor<4x!hwgq.code<u2>, #bitpack.layout<planes, halo =
 
 // -----
 
+// expected-error @+1 {{align is a power of two up to 4096, for bytes}}
+func.func @layout_c4(%x: tensor<4x!hwgq.code<u2>, #bitpack.layout<bytes, align = 48>>) { return }
+
+// -----
+
 func.func @constant_c1() {
   // expected-error @+1 {{needs 8 elements of 'i64'}}
   %0 = bitpack.constant dense<0> : tensor<7xi64> as tensor<8x3x!hwgq.code<b1>, #bitpack.layout<planes, block = 8>>

@@ -38,6 +38,8 @@ func.func @avg_pool(%t: tensor<?x4x4x64xi32>) -> (tensor<?x1x1x64xf32>, tensor<?
   %a = bitpack.avg_pool %q {kernel = array<i64: 4, 4>, strides = array<i64: 1, 1>, pads = array<i64: 0, 0, 0, 0>, dilations = array<i64: 1, 1>,
                             count_include_pad = false, scale = 1.0 : f32}
     : tensor<?x4x4x64x!hwgq.code<b1>, #bitpack.layout<planes>> -> tensor<?x1x1x64xf32>
+  // CHECK: bitpack.relayout {{.*}} #bitpack.layout<bytes, halo = [0, 1, 0, 1], align = 64>
+  %b = bitpack.relayout %q : tensor<?x4x4x64x!hwgq.code<b1>, #bitpack.layout<planes>> -> tensor<?x4x4x64x!hwgq.code<b1>, #bitpack.layout<bytes, halo = [0, 1, 0, 1], align = 64>>
   // CHECK: bitpack.affine
   %f = bitpack.affine %q {scale = array<f32: 0.5>} : tensor<?x4x4x64x!hwgq.code<b1>, #bitpack.layout<planes>> -> tensor<?x4x4x64xf32>
   return %a, %f : tensor<?x1x1x64xf32>, tensor<?x4x4x64xf32>
