@@ -91,7 +91,7 @@ class Judge:
                 times, reports = measure_layer(self.bench, layer, form, 1, 1, columns)
                 self.layers[layer, form] = times
                 self.layer_rows.append(layer_row(layer, form, 1, 1, times, reports, self.ceilings))
-            self.bench.close_peers()
+        self.bench.close_peers()
 
     def over_layers(self, form, figure):
         """figure(layer, times) of the four layers, or the reason why one is missing."""
@@ -99,7 +99,7 @@ class Judge:
         for layer in THREE_BY_THREE:
             try:
                 found.append(figure(layer, self.layers[layer, form]))
-            except (Unavailable, ZeroDivisionError) as error:
+            except Unavailable as error:
                 return None, f"{layer.name}: {error}"
         return found, ""
 
@@ -107,6 +107,8 @@ class Judge:
     def layer_ms(times, column):
         if "error" in times[column]:
             raise Unavailable(f"{column.label}: {times[column]['error']}")
+        if times[column]["layer_ms"] <= 0:
+            raise Unavailable(f"{column.label}: noise left no difference between the chains")
         return times[column]["layer_ms"]
 
     @staticmethod

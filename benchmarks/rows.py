@@ -8,7 +8,7 @@ def best_peer(times, names, key, amx=None):
     """(label, milliseconds) of the fastest peer that ran, or None; `times` is {column: outcome};
     `amx` takes only peers with it or only peers without."""
     found = [(column.label, outcome[key]) for column, outcome in times.items()
-             if column.engine in names and amx in (None, column.amx) and "error" not in outcome]
+             if column.engine in names and amx in (None, column.amx) and outcome.get(key, 0) > 0]
     return min(found, key=lambda item: item[1]) if found else None
 
 
