@@ -598,6 +598,11 @@ def test_moves(tmp_path):
         y = program.emit(f"tensor.concat dim({dim}) {', '.join(n for n, _ in parts)} : ({types}) -> "
                          f"{program.type(joined.shape, kind)}", joined.shape, kind)
         program.output(y, joined, kind)
+    for c in (7, 64, 70):  # other pixels of the same channels
+        name, values = program.quantize(*program.input((2, 3, 5, c)), "u2")
+        y = program.emit(f"tensor.collapse_shape {name} [[0], [1, 2], [3]] : {program.type(values.shape, kind)} into "
+                         f"{program.type((2, 15, c), kind)} // ->", (2, 15, c), kind)
+        program.output(y, values.reshape(2, 15, c), kind)
     for shape, flat in [((2, 2, 3, 64), (2, 384)), ((2, 3, 5, 7), (2, 105))]:
         name, values = program.quantize(*program.input(shape), "u2")
         y = program.emit(f"tensor.collapse_shape {name} [[0], [1, 2, 3]] : {program.type(shape, kind)} into "

@@ -106,6 +106,14 @@ struct RelayoutPattern : LoopPattern<bitpack::RelayoutOp> {
     bool same = in.channels == out.channels && in.height == out.height &&
                 in.width == out.width;
     bool form = in.isPlanes() == out.isPlanes();
+    // Pixels without gaps may be taken as those of the other shape.
+    if (!blocks && !same && in.channels == out.channels &&
+        (!in.hasHalo() || !out.hasHalo())) {
+      Image from = in.hasHalo() ? in : withShapeOf(in, out);
+      Image to = in.hasHalo() ? withShapeOf(out, in) : out;
+      samePixels(in, out) ? copyRows(b, from, to) : convertRows(b, from, to);
+      return result;
+    }
     if (!blocks && same && samePixels(in, out))
       copyRows(b, in, out);
     else if (!blocks && tight && form)
