@@ -58,6 +58,7 @@ struct Tasking {
   int64_t pixels(const ConvLoops &conv) const;
 
 private:
+  void balance(int64_t height);
   void countTasks(LoopBuilder &b, const ConvLoops &conv);
 };
 

@@ -51,7 +51,21 @@ Tasking::Tasking(LoopBuilder &b, const ConvLoops &conv, int64_t blocks,
   if (shared > 0)
     splits =
         std::clamp<int64_t>(int64_t(kRepeated * cost / shared) + 1, 1, splits);
+  if (shared > 0 && !conv.op.isMatMul && rowTasks > 1)
+    balance(perImage);
   countTasks(b, conv);
+}
+
+/// An even number of tasks of as many rows each, so that two threads end
+/// together; two halves of the channels where few rows leave no such number.
+void Tasking::balance(int64_t height) {
+  int64_t parts = llvm::divideCeil(height, rows) / 2 * 2;
+  while (parts > 2 && height % parts)
+    parts -= 2;
+  constexpr int64_t kUneven = 16;
+  rows = llvm::divideCeil(height, parts);
+  splits =
+      height % parts && height < kUneven ? std::min<int64_t>(2, blocks) : 1;
 }
 
 Tasking::Tasking(LoopBuilder &b, const ConvLoops &conv, int64_t blocks,
