@@ -100,7 +100,7 @@ public:
     for (Operation &op : block)
       (isRoot(&op) ? roots : others).push_back(&op);
     for (Operation *op : llvm::concat<Operation *>(roots, others))
-      if (!taken.contains(op) &&
+      if (!groupOf.contains(op) &&
           (isRoot(op) || (op->getNumResults() == 1 && isSeed(op))))
         grow(op);
     for (Group &group : groups)
@@ -111,10 +111,16 @@ public:
   unsigned numGroups = 0, numMembers = 0;
 
 private:
-  /// Element-wise work that no contraction or pool precedes.
+  /// Element-wise work that no contraction or pool precedes; its loops are
+  /// those of an operand.
   static bool isSeed(Operation *op) {
-    return isa<linalg::GenericOp, hwgq::AffineOp>(op) &&
-           isPointwise(op, shapeOf(op->getResult(0)));
+    if (isa<hwgq::AffineOp>(op))
+      return isPointwise(op, shapeOf(op->getResult(0)));
+    auto generic = dyn_cast<linalg::GenericOp>(op);
+    return generic && isPointwise(generic) &&
+           llvm::any_of(generic.getInputs(), [&](Value input) {
+             return shapeOf(input) == shapeOf(op->getResult(0));
+           });
   }
 
   void grow(Operation *first) {
@@ -129,26 +135,46 @@ private:
         return position.lookup(a) < position.lookup(b);
       });
       for (Operation *user : order)
-        if (user->getBlock() == &block && !taken.contains(user) &&
+        if (user->getBlock() == &block && !groupOf.contains(user) &&
             !group.contains(user) && isPointwise(user, shape) &&
             readsNothingBehind(user, group))
           group.insert(user);
     }
     if (group.size() < 2)
       return;
-    taken.insert_range(group);
+    for (Operation *op : group)
+      groupOf[op] = groups.size();
+    unsigned last = 0;
+    for (Operation *op : group)
+      last = std::max(last, position.lookup(op));
+    lastOf.push_back(last);
     groups.push_back(std::move(group));
+  }
+
+  /// Whether `op`, or the group that it is in, may depend on ops from position
+  /// `first` on.
+  bool reaches(Operation *op, unsigned first) const {
+    auto found = groupOf.find(op);
+    return position.lookup(op) >= first ||
+           (found != groupOf.end() && lastOf[found->second] >= first);
   }
 
   /// No operand of `op` from outside the group depends on the group.
   bool readsNothingBehind(Operation *op, const Group &group) {
+    unsigned first = position.lookup(group.front());
     SmallVector<Operation *> worklist;
     DenseSet<Operation *> seen;
     auto visit = [&](Operation *user) {
-      for (Value operand : user->getOperands())
-        if (Operation *def = operand.getDefiningOp())
-          if (!(user == op && group.contains(def)) && seen.insert(def).second)
+      user->walk([&](Operation *inner) {
+        for (Value operand : inner->getOperands()) {
+          Operation *def = operand.getDefiningOp();
+          if (!def || def->getBlock() != &block || !reaches(def, first) ||
+              (user == op && group.contains(def)))
+            continue;
+          if (seen.insert(def).second)
             worklist.push_back(def);
+        }
+      });
     };
     visit(op);
     while (!worklist.empty()) {
@@ -157,9 +183,10 @@ private:
         return false;
       visit(def);
       // What a group computes, it computes at once.
-      for (Group &other : groups)
-        if (other.contains(def))
-          llvm::for_each(other, visit);
+      if (auto found = groupOf.find(def); found != groupOf.end())
+        for (Operation *member : groups[found->second])
+          if (seen.insert(member).second)
+            worklist.push_back(member);
     }
     return true;
   }
@@ -195,8 +222,9 @@ private:
 
   Block &block;
   DenseMap<Operation *, unsigned> position;
-  DenseSet<Operation *> taken;
+  DenseMap<Operation *, unsigned> groupOf; // of finished groups
   SmallVector<Group> groups;
+  SmallVector<unsigned> lastOf; // position of each group's last op
 };
 
 struct BitpackFuseEpilogues

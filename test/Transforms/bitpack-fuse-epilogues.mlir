@@ -103,3 +103,18 @@ func.func @pool(%x: tensor<1x8x8x16xf32>, %bias: tensor<16xf32>, %out: tensor<1x
   %t = bitpack.quantize %s {step = #hwgq.sign<">=">} : tensor<1x8x8x16xf32> -> tensor<1x8x8x16x!hwgq.code<b1>, #bitpack.layout<planes>>
   return %q, %t : tensor<1x4x4x16x!hwgq.code<b1>, #bitpack.layout<planes>>, tensor<1x8x8x16x!hwgq.code<b1>, #bitpack.layout<planes>>
 }
+
+// An op that reads nothing of the shape of its result stays alone.
+
+// CHECK-LABEL: @outer
+// CHECK-NOT: bitpack.fused
+func.func @outer(%x: tensor<?x8x8x1xf32>, %bias: tensor<16xf32>, %out: tensor<?x8x8x16xf32>) -> tensor<?x8x8x16x!hwgq.code<b1>, #bitpack.layout<planes>> {
+  %s = linalg.generic {indexing_maps = [affine_map<(d0, d1, d2, d3) -> (d0, d1, d2, 0)>, #channel, #same], iterator_types = ["parallel", "parallel", "parallel", "parallel"]}
+      ins(%x, %bias : tensor<?x8x8x1xf32>, tensor<16xf32>) outs(%out : tensor<?x8x8x16xf32>) {
+  ^bb0(%a: f32, %b: f32, %o: f32):
+    %0 = arith.mulf %a, %b : f32
+    linalg.yield %0 : f32
+  } -> tensor<?x8x8x16xf32>
+  %t = bitpack.quantize %s {step = #hwgq.sign<">=">} : tensor<?x8x8x16xf32> -> tensor<?x8x8x16x!hwgq.code<b1>, #bitpack.layout<planes>>
+  return %t : tensor<?x8x8x16x!hwgq.code<b1>, #bitpack.layout<planes>>
+}
