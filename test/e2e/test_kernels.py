@@ -295,6 +295,16 @@ def test_lookup_matmul(tmp_path, rows):
     check_forced(tmp_path, program, "lookup", "host")
 
 
+def test_lookup_tasks(tmp_path):
+    """Layers of several tasks, of rows and of channels, which images share."""
+    program = Program(1070)
+    same = Window((3, 3), pads=(1, 1, 1, 1))
+    code_conv(program, 3, (7, 7), 256, 256, "u2", "b1", same, out="u2")
+    code_conv(program, 3, (26, 30), 64, 64, "u2", "b1", same, out="u2")
+    code_conv(program, 3, (26, 28), 64, 128, "b1", "b1", Window((3, 3), (2, 2), (1, 1, 1, 1)))
+    check_forced(tmp_path, program, "lookup", "host")
+
+
 def test_long_lookup(tmp_path):
     """More lookups than 16-bit sums hold, within a filter row and over rows."""
     program = Program(1100)
