@@ -39,13 +39,6 @@ static void call(LoopBuilder &b, StringRef name, ValueRange operands) {
   createTargetIntrinsic(b, b.getLoc(), name, operands);
 }
 
-Value hwgq::emitAddress(LoopBuilder &b, Value memory, Value at) {
-  Type element = cast<MemRefType>(memory.getType()).getElementType();
-  int64_t bytes = element.getIntOrFloatBitWidth() / 8;
-  Value base = memref::ExtractAlignedPointerAsIndexOp::create(b, memory);
-  return b.toI64(b.add(base, b.mul(at, bytes)));
-}
-
 void hwgq::emitAmxConfigure(LoopBuilder &b, const AmxTile &tile, Value rows,
                             Value memory) {
   SmallVector<int8_t> config(64, 0), hasRows(64, 0);

@@ -30,9 +30,6 @@ struct AmxTile {
   int64_t stepBytes() const { return channelTiles * depth * kLanes; }
 };
 
-/// The address of element `at` of flat memory, as i64.
-mlir::Value emitAddress(LoopBuilder &b, mlir::Value memory, mlir::Value at);
-
 /// Configures the tiles for `rows` (index, 1 to 16) pixels a tile. `memory`
 /// are 64 bytes (i8) to be overwritten.
 void emitAmxConfigure(LoopBuilder &b, const AmxTile &tile, mlir::Value rows,

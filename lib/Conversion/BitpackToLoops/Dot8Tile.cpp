@@ -1,6 +1,7 @@
 //===- Dot8Tile.cpp - register tiles of products of bytes -----------------===//
 #include "Dot8Tile.h"
 #include "hwgq/Conversion/TargetIntrinsics.h"
+#include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 
 using namespace mlir;
 using namespace hwgq;
@@ -163,10 +164,7 @@ private:
       return {b.broadcast(narrowType,
                           arith::ExtUIOp::create(b, b.getI16Type(), code))};
     }
-    Value bytes = b.load(b.vec(4, b.getI8Type()), acts, from);
-    Value word = vector::ExtractOp::create(
-        b, vector::BitCastOp::create(b, b.vec(1, b.getI32Type()), bytes),
-        int64_t(0));
+    Value word = loadWord(from);
     if (target.shifted)
       word = b.xori(word, b.i32(int32_t(0x80808080)));
     Value all = b.broadcast(sumType, word);
@@ -175,6 +173,20 @@ private:
     Value words = vector::BitCastOp::create(b, wordsType, all);
     return {b.andi(words, b.splat(wordsType, int64_t(0xff))),
             b.shr(words, b.splat(wordsType, int64_t(8)))};
+  }
+
+  /// Four bytes at `from`, as i32.
+  Value loadWord(Value from) {
+    if (b.options.neon) { // LLVM loads four bytes there one by one
+      Value pointer = LLVM::IntToPtrOp::create(
+          b, LLVM::LLVMPointerType::get(b.getContext()),
+          emitAddress(b, acts, from));
+      return LLVM::LoadOp::create(b, b.getI32Type(), pointer, /*alignment=*/1);
+    }
+    Value bytes = b.load(b.vec(4, b.getI8Type()), acts, from);
+    return vector::ExtractOp::create(
+        b, vector::BitCastOp::create(b, b.vec(1, b.getI32Type()), bytes),
+        int64_t(0));
   }
 
   Value multiply(Value sum, ValueRange codes, Value channels) {

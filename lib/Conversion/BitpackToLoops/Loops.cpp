@@ -342,3 +342,10 @@ Value LoopBuilder::prepared(MemRefType type, Body fill) {
   restoreInsertionPoint(here);
   return memref::GetGlobalOp::create(*this, type, name);
 }
+
+Value hwgq::emitAddress(LoopBuilder &b, Value memory, Value at) {
+  Type element = cast<MemRefType>(memory.getType()).getElementType();
+  int64_t bytes = element.getIntOrFloatBitWidth() / 8;
+  Value base = memref::ExtractAlignedPointerAsIndexOp::create(b, memory);
+  return b.toI64(b.add(base, b.mul(at, bytes)));
+}

@@ -127,6 +127,9 @@ public:
   }
 };
 
+/// The address of element `at` of flat memory, as i64.
+mlir::Value emitAddress(LoopBuilder &b, mlir::Value memory, mlir::Value at);
+
 /// A tensor in memory as rows of pixels: rank 4 is [N][H][W][C] (packed with
 /// its halo), any other rank is N = all leading elements, H = W = 1.
 struct Image {
