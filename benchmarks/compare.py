@@ -19,6 +19,7 @@ is said to be so in its column.
 """
 
 import argparse
+import hashlib
 import json
 import os
 import sys
@@ -59,7 +60,7 @@ def parse():
     add("--rounds", type=int, help="turns that every engine gets (default: 7; 5 for bars)")
     add("--seconds", type=float, default=0.1, help="of a turn; networks take at least three times as much")
     add("--no-amx", action="store_true", help="hold the peers to a machine without AMX")
-    add("--models", type=Path, help="where graphs are kept between runs (default: BUILD/benchmarks)")
+    add("--models", type=Path, help="where graphs are kept between runs (default: a folder in BUILD/benchmarks)")
     add("--json", metavar="FILE", help="write everything measured")
     add("--svg", metavar="FILE", help="write a chart: times as fast as the best float32 peer")
     add("--bars", action="store_true", help="judge this machine's figures against what is asked; 1 on a shortfall")
@@ -142,6 +143,13 @@ def machine(ceilings):
             "features": [f for f in flags if f.startswith(("ssse3", "avx", "amx", "fma", "asimd", "sve"))]}
 
 
+def models_folder(build):
+    """Where graphs are kept: a folder for each version of what makes them."""
+    sources = [ROOT / "benchmarks" / "graphs.py", *sorted((ROOT / "python" / "hwgq" / "networks").glob("*.py"))]
+    digest = hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()
+    return build / "benchmarks" / digest[:12]
+
+
 def print_tables(report):
     from rows import layer_lines, network_lines, print_errors, print_table
 
@@ -178,7 +186,7 @@ def main():
         sys.exit(f"error: {bin_dir}/hwgq-ceilings is missing: build first (scripts/demo.sh builds)")
     start = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
-        bench = Bench(bin_dir, folder, arguments.models or arguments.build / "benchmarks",
+        bench = Bench(bin_dir, folder, arguments.models or models_folder(arguments.build),
                       arguments.rounds or (5 if arguments.bars else 7), arguments.seconds)
         load = os.getloadavg()[0]
         if load > 0.5 * os.cpu_count():

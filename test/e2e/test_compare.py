@@ -139,11 +139,12 @@ def judged(monkeypatch):
 
         monkeypatch.setattr(bars, "measure_layer", layers)
         monkeypatch.setattr(bars, "measure_graph", networks)
+        monkeypatch.setattr(shares, "measure", lambda _: made_up_ceilings())
         monkeypatch.setattr(bars, "cost_model", lambda *_: {"ratio": 1.0})
         for part in ("judge_threads", "judge_sizes"):
             monkeypatch.setattr(bars.Judge, part, lambda self: None)
         bench = type("Bench", (), {"seconds": 1, "rounds": 1, "close_peers": lambda self: None,
-                                   "network": lambda self, *_: ("model", "x")})()
+                                   "network": lambda self, *_: ("model", "x"), "bin": None})()
         return bars.run_bars(bench, True, made_up_ceilings())
 
     return judge
