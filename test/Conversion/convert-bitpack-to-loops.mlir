@@ -43,3 +43,25 @@ func.func @dynamic(%x: tensor<?x56x56x64xf32>) -> tensor<?x56x56x64xf32> {
   %y = bitpack.affine %q {scale = array<f32: 0.5>} : tensor<?x56x56x64x!hwgq.code<b1>, #bitpack.layout<planes>> -> tensor<?x56x56x64xf32>
   return %y : tensor<?x56x56x64xf32>
 }
+
+// -----
+
+// An image with channels first from one with channels last: squares of
+// vectors, turned in registers; the last square ends with the row.
+// CHECK-LABEL: func.func @channels_first(
+// CHECK: %[[X0:.*]] = arith.minui
+// CHECK-COUNT-8: vector.load {{.*}} : memref<2x5x20x24xf32>, vector<8xf32>
+// CHECK-COUNT-24: vector.shuffle {{.*}} : vector<8xf32>, vector<8xf32>
+// CHECK-COUNT-8: vector.store {{.*}} : memref<2x24x5x20xf32>, vector<8xf32>
+// CHECK-NOT: vector.store
+// CHECK: return
+func.func @channels_first(%x: tensor<2x5x20x24xf32>) -> tensor<2x24x5x20xf32> {
+  %e = tensor.empty() : tensor<2x24x5x20xf32>
+  %y = linalg.generic {indexing_maps = [affine_map<(n, c, h, w) -> (n, h, w, c)>, affine_map<(n, c, h, w) -> (n, c, h, w)>],
+                       iterator_types = ["parallel", "parallel", "parallel", "parallel"]}
+         ins(%x : tensor<2x5x20x24xf32>) outs(%e : tensor<2x24x5x20xf32>) {
+  ^bb0(%a: f32, %o: f32):
+    linalg.yield %a : f32
+  } -> tensor<2x24x5x20xf32>
+  return %y : tensor<2x24x5x20xf32>
+}

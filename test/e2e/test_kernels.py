@@ -475,6 +475,29 @@ def test_few_channels(tmp_path, channels):
     check(tmp_path, program, kernels=("auto",))
 
 
+def test_transposes(tmp_path):
+    """Element-wise work on transposed operands: whole tiles of vectors, ends of rows and less than a vector."""
+    program = Program(1200)
+    for shape, permutation in [((2, 5, 19, 37), (0, 3, 1, 2)), ((2, 3, 16, 16), (0, 3, 1, 2)), ((2, 21, 4, 33), (0, 2, 3, 1)),
+                               ((2, 17, 4, 19), (0, 3, 2, 1)), ((2, 40, 23), (0, 2, 1)), ((2, 3, 15, 3), (0, 3, 1, 2))]:
+        x, xv = program.input(shape)
+        moved = xv.transpose(permutation)
+        z, zv = program.input(moved.shape)
+        dims = [f"d{i}" for i in range(len(shape))]
+        source = ", ".join(dims[permutation.index(i)] for i in range(len(shape)))
+        result = f"affine_map<({', '.join(dims)}) -> ({', '.join(dims)})>"
+        kind = program.type(moved.shape, "f32")
+        parallel = ", ".join(['"parallel"'] * len(shape))
+        y = program.emit(
+            f"linalg.generic {{indexing_maps = [affine_map<({', '.join(dims)}) -> ({source})>, {result}, {result}], "
+            f"iterator_types = [{parallel}]}} "
+            f"ins({x}, {z} : {program.type(shape, 'f32')}, {kind}) outs({z} : {kind}) "
+            f"{{\n ^bb0(%a: f32, %s: f32, %o: f32):\n %p = arith.subf %a, %s : f32\n linalg.yield %p : f32\n }} "
+            f"-> {kind}", moved.shape, "f32")
+        program.output(y, moved - zv, "f32")
+    check(tmp_path, program, kernels=("auto",))
+
+
 @pytest.mark.parametrize("code", CODES)
 def test_quantize(tmp_path, code):
     """Quantisers of all code types, NaN and infinities included, and thresholds on codes."""

@@ -1,6 +1,7 @@
 //===- Ops.cpp - verifiers and folders of bitpack -------------------------===//
 #include "hwgq/Dialect/Bitpack.h"
 #include "hwgq/Dialect/Folders.h"
+#include "llvm/Support/MathExtras.h"
 
 using namespace mlir;
 using namespace hwgq;
@@ -32,7 +33,8 @@ static LogicalResult verifyThresholds(Operation *op, ElementsAttr thresholds,
   if (!code)
     return op->emitOpError("thresholds need a packed result");
   if (!type || type.getRank() != 2 || !type.getElementType().isInteger(32) ||
-      (type.getDimSize(0) != 1 && type.getDimSize(0) != packed.getShape().back()) ||
+      (type.getDimSize(0) != 1 &&
+       type.getDimSize(0) != packed.getShape().back()) ||
       int64_t(direction.size()) != type.getDimSize(0))
     return op->emitOpError("needs a tensor<CxTxi32> of thresholds and a "
                            "direction for each row");
@@ -41,14 +43,14 @@ static LogicalResult verifyThresholds(Operation *op, ElementsAttr thresholds,
   return success();
 }
 
-template <typename OpTy>
-static LogicalResult verifyContraction(OpTy op) {
+template <typename OpTy> static LogicalResult verifyContraction(OpTy op) {
   bool packedInput = isPacked(op.getInput().getType());
   bool packedResult = isPacked(op.getType());
   if (bool(op.getThresholds()) != bool(op.getDirection()))
     return op.emitOpError("thresholds and direction come together");
   if (bool(op.getThresholds()) != packedResult)
-    return op.emitOpError("the result is packed exactly where there are thresholds");
+    return op.emitOpError(
+        "the result is packed exactly where there are thresholds");
   if (isPacked(op.getWeight().getType()) &&
       getLayout(op.getWeight().getType()).getBlock() == 0) // C7
     return op.emitOpError("packed weights need a layout with a block");
@@ -77,8 +79,8 @@ LogicalResult bitpack::ConstantOp::verify() {
     words *= size;
   if (!attrType || attrType.getElementType() != layout.getElementType() ||
       attrType.getNumElements() != words) // C1
-    return emitOpError("needs ") << words << " elements of "
-                                 << layout.getElementType();
+    return emitOpError("needs ")
+           << words << " elements of " << layout.getElementType();
   return success();
 }
 
@@ -194,13 +196,18 @@ LogicalResult RelayoutOp::verify() {
   auto y = cast<RankedTensorType>(getType());
   if (x.getElementType() != y.getElementType()) // C1
     return emitOpError("input and result must have the same code type");
-  auto statics = [](RankedTensorType t) {
+  // The product of the static sizes, or nothing where it leaves 64 bits.
+  auto statics = [](RankedTensorType t) -> std::optional<int64_t> {
     int64_t product = 1;
     for (int64_t s : t.getShape())
-      product *= ShapedType::isDynamic(s) ? 1 : s;
+      if (!ShapedType::isDynamic(s) && llvm::MulOverflow(product, s, product))
+        return std::nullopt;
     return product;
   };
-  if (x.getNumDynamicDims() == y.getNumDynamicDims() && statics(x) != statics(y)) // C1
+  std::optional<int64_t> from = statics(x), to = statics(y);
+  if (!from || !to) // C1
+    return emitOpError("has more elements than 64 bits count");
+  if (x.getNumDynamicDims() == y.getNumDynamicDims() && *from != *to) // C1
     return emitOpError("input and result must have as many elements");
   return success();
 }
@@ -224,7 +231,8 @@ LogicalResult bitpack::ConcatOp::verify() {
   for (Value input : getInputs()) { // C1
     auto x = cast<RankedTensorType>(input.getType());
     if (x.getRank() != y.getRank() || x.getElementType() != y.getElementType())
-      return emitOpError("inputs must have the rank and code type of the result");
+      return emitOpError(
+          "inputs must have the rank and code type of the result");
     for (int64_t d = 0; d < y.getRank(); ++d)
       if (d != dim && !sameSize(x.getDimSize(d), y.getDimSize(d)))
         return emitOpError("sizes differ along dimension ") << d;

@@ -54,6 +54,14 @@ func.func @relayout_c1(%x: tensor<?x4x64x!hwgq.code<u2>, #bitpack.layout<planes>
 
 // -----
 
+func.func @relayout_c1_overflow(%x: tensor<?x4294967296x4294967296x!hwgq.code<u2>, #bitpack.layout<planes>>) {
+  // expected-error @+1 {{has more elements than 64 bits count}}
+  %0 = bitpack.relayout %x : tensor<?x4294967296x4294967296x!hwgq.code<u2>, #bitpack.layout<planes>> -> tensor<?x64x!hwgq.code<u2>, #bitpack.layout<planes>>
+  return
+}
+
+// -----
+
 func.func @concat_c1(%x: tensor<?x4x64x!hwgq.code<u2>, #bitpack.layout<planes>>) {
   // expected-error @+1 {{sizes along dimension 2 do not add up}}
   %0 = bitpack.concat %x, %x {dim = 2 : i64} : (tensor<?x4x64x!hwgq.code<u2>, #bitpack.layout<planes>>, tensor<?x4x64x!hwgq.code<u2>, #bitpack.layout<planes>>)

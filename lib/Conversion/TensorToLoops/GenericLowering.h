@@ -1,0 +1,84 @@
+//===- GenericLowering.h - one linalg.generic to vector loops ----*- C++
+//-*-===//
+#ifndef HWGQ_LIB_CONVERSION_TENSORTOLOOPS_GENERICLOWERING_H
+#define HWGQ_LIB_CONVERSION_TENSORTOLOOPS_GENERICLOWERING_H
+
+#include "../VectorBody.h"
+#include "Internal.h"
+#include "mlir/Dialect/Linalg/IR/Linalg.h"
+
+namespace hwgq {
+
+/// What of an operand a vector along the width of an image with few channels
+/// reads for one channel: one element, elements side by side, or every C-th one
+/// of the pixels' channels.
+enum class Along { Nothing, Width, Pixels };
+
+/// The state of lowering one linalg.generic.
+class GenericLowering {
+public:
+  GenericLowering(mlir::linalg::GenericOp op, mlir::ValueRange inputs,
+                  mlir::ValueRange inits,
+                  mlir::ConversionPatternRewriter &rewriter,
+                  const LoopOptions &options)
+      : op(op), inputs(inputs), inits(inits), b(rewriter), loc(op.getLoc()),
+        options(options), lanes(options.vectorBytes / sizeof(float)),
+        maps(op.getIndexingMapsArray()) {}
+
+  mlir::LogicalResult run(const mlir::TypeConverter &converter,
+                          llvm::SmallVectorImpl<mlir::Value> &results);
+
+private:
+  bool findLoopSizes();
+  bool chooseOrder();
+  bool canVectorize();
+  bool hasVectorBody();
+  std::optional<Along> alongWidth(mlir::Value memory, mlir::AffineMap map);
+  bool canInterleave();
+  void emitInterleaved(mlir::OpBuilder &builder);
+  void emitInterleavedVectors(mlir::OpBuilder &builder);
+  std::optional<unsigned> findTransposed();
+  void emitTransposed(mlir::OpBuilder &builder);
+  void emitTile(mlir::OpBuilder &builder);
+  void allocateResults(const mlir::TypeConverter &converter);
+  void emitParallel(mlir::OpBuilder &builder, unsigned depth);
+  void emitInner(mlir::OpBuilder &builder);
+  void emitElement(mlir::OpBuilder &builder, bool vector);
+  llvm::SmallVector<mlir::Value> emitReduction(mlir::OpBuilder &builder,
+                                               unsigned depth,
+                                               mlir::ValueRange accumulators,
+                                               bool vector);
+  llvm::SmallVector<mlir::Value> emitBody(mlir::OpBuilder &builder,
+                                          mlir::ValueRange accumulators,
+                                          bool vector);
+  llvm::SmallVector<mlir::Value> indices(mlir::OpBuilder &builder,
+                                         mlir::AffineMap map);
+  mlir::Value load(mlir::OpBuilder &builder, mlir::Value memref,
+                   mlir::AffineMap map, bool vector);
+  mlir::Value vectorize(mlir::OpBuilder &builder, mlir::Value value) {
+    return broadcastLanes(builder, loc, value, lanes);
+  }
+  unsigned inputCount() const { return inputs.size(); }
+
+  mlir::linalg::GenericOp op;
+  mlir::ValueRange inputs, inits;
+  mlir::ConversionPatternRewriter &b;
+  mlir::Location loc;
+  const LoopOptions &options;
+  int64_t lanes;
+  llvm::SmallVector<mlir::AffineMap> maps;
+  llvm::SmallVector<mlir::OpFoldResult> sizes; // of the loops
+  llvm::SmallVector<unsigned> parallel, reduction;
+  llvm::SmallVector<mlir::Value> results;
+  llvm::SmallVector<mlir::Value> ivs;
+  bool vectorizable = false, interleaved = false;
+  /// In a transposing lowering: the loop along which inputs are contiguous, the
+  /// rows of the tile of each such input, and the row that is computed.
+  std::optional<unsigned> transposed;
+  llvm::SmallVector<llvm::SmallVector<mlir::Value>> tiles;
+  int64_t tileRow = 0;
+};
+
+} // namespace hwgq
+
+#endif // HWGQ_LIB_CONVERSION_TENSORTOLOOPS_GENERICLOWERING_H
