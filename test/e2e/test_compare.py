@@ -121,7 +121,7 @@ def test_shares_count_planes():
 def judged(monkeypatch):
     """run_bars on made-up times: hwgq takes `ours` milliseconds where float32 peers take 2."""
 
-    def judge(ours):
+    def judge(ours, quick=True):
         report = {"target": "host", "features": [], "file_bytes": 10, "workspace_bytes": 20,
                   "layers": [{"kernel": "popcount", "storage": "planes", "act": "u2", "weight": "b1", "macs": 1e9}]}
         theirs = {"ORT f32": 2.0, "OV f32": 3.0, "ORT int8": 1.0, "OV int8": 0.5, "OV bin": 0.1}
@@ -145,7 +145,7 @@ def judged(monkeypatch):
             monkeypatch.setattr(bars.Judge, part, lambda self: None)
         bench = type("Bench", (), {"seconds": 1, "rounds": 1, "close_peers": lambda self: None,
                                    "network": lambda self, *_: ("model", "x"), "bin": None})()
-        return bars.run_bars(bench, True, made_up_ceilings())
+        return bars.run_bars(bench, quick, made_up_ceilings())
 
     return judge
 
@@ -158,7 +158,12 @@ def test_bars_that_are_reached_and_that_are_not(judged, capsys):
     assert [next(b for b in r["bars"] if b["text"].startswith(text))["reached"] for r in (fast, slow)] == [True, False]
     assert "x86-64-v3" in out and "icelake-server" in out and "left out by --quick" in out
     assert 0 < failed_fast < failed_slow == sum(not b["reached"] for b in slow["bars"])
+    # 115.6e6 products at 2000 G/s take 0.0578 ms, where the peer takes 2.
+    assert next(b for b in fast["bars"] if b["text"].startswith(text))["limit"] == pytest.approx(2 / (115.605504 / 2000), rel=1e-3)
     missing = next(b for b in fast["bars"] if b["text"].startswith("dot8 kernel (host)"))
     assert missing["figure"] is None and not missing["reached"] and "no kernel is named dot8" in missing["reason"]
     assert "not measured: no kernel is named dot8" in out
+    everything, _ = judged(0.05, quick=False)
+    assert {row["name"] for row in everything["networks"]} > {"resnet18", "alexnet", "vgg-variant"}
+    assert "left out by --quick" not in capsys.readouterr().out
     xml.etree.ElementTree.fromstring(chart.write_chart({**made_up_ceilings(), "date": "today", **fast}))
