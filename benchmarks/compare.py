@@ -14,8 +14,8 @@ turns, round after round; figures are medians.
     benchmarks/compare.py --bars                     what is asked of this machine; status 1 on a shortfall
     benchmarks/compare.py --bars --quick             the layers and ResNet-18 of it, within 5 minutes
 
-Peers come from PyPI: .venv/bin/pip install -r benchmarks/requirements.txt. One that is not installed
-is said to be so in its column.
+scripts/setup.sh installs ONNX Runtime and OpenVINO; IREE comes by .venv/bin/pip install -r
+benchmarks/requirements.txt. A peer that is not installed is said to be so in its column.
 """
 
 import argparse

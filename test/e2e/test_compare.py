@@ -82,6 +82,19 @@ def test_a_wrong_output_is_not_timed(tmp_path):
     bench.close_peers()
 
 
+@pytest.mark.parametrize("name", ["OV f32", "OV int8", "OV bin", "ORT int8", "ORT file"])
+def test_peers_compute_what_they_are_given(name, tmp_path):
+    """Also where they may not use AMX; OpenVINO's BinaryConvolution without padding."""
+    if name.startswith("OV"):
+        pytest.importorskip("openvino")
+    bench = measure.Bench(BIN, tmp_path, tmp_path / "models", 1, 0.01)
+    column = measure.Column(name, amx=False, valid=name == "OV bin")
+    model, x = bench.chain(column.graph("1w1a"), graphs.Layer(64, 8), measure.CHAIN, 1, not column.valid)
+    timer, _ = bench.engine(column, 1).prepare(model, x)
+    assert timer(0.01)["runs"] > 0
+    bench.close_peers()
+
+
 @pytest.mark.parametrize("form", ["1w1a", "1w2a", "plain"])
 def test_chains_use_every_level(form, tmp_path):
     """Batch norms keep the sums where the quantiser cuts, at every depth of the chain."""
