@@ -5,29 +5,40 @@ from html import escape
 from engines import FLOAT, INT8
 
 WIDTH, LEFT, RIGHT = 960, 190, 170  # of the picture, of the names, of the figures
-BAR, GAP, TOP = 15, 14, 96
+BAR, GAP, TOP = 15, 14, 112
 OURS = ["#0b5fa5", "#3d9be0", "#8cc7f2", "#1b7f79"]
 BINARY = "OpenVINO BinaryConvolution"
-THEIRS = {"best float32 peer": "#9a9a9a", "best int8 peer": "#e08a2e", BINARY: "#8a5fb0"}
+THEIRS = {"best float32 peer": "#9a9a9a", "best int8 peer": "#e08a2e", "best int8 peer, no AMX": "#f3c48d", BINARY: "#8a5fb0"}
+
+
+def peers(times):
+    """[(name, ms)] of the best peers of a row: {label: ms}."""
+    def best(names, no_amx):
+        return min((ms for label, ms in times.items() if label.startswith(names) and label.endswith("no AMX") == no_amx),
+                   default=None)
+
+    found = [("best float32 peer", min(filter(None, (best(FLOAT, False), best(FLOAT, True))), default=None)),
+             ("best int8 peer", best(INT8, False)), ("best int8 peer, no AMX", best(INT8, True))]
+    found += [(BINARY, ms) for label, ms in times.items() if label.startswith("OV bin")]
+    return [(name, ms) for name, ms in found if ms]
 
 
 def groups(report):
-    """[(title, [(engine, times faster, ms)])] of the smallest number of threads and batch."""
+    """[(title, [(engine, times faster, ms)])] of the smallest number of threads and batch, with
+    the targets of the first row: kernels that are forced on single layers are left to the tables."""
     found = []
     for kind, key in (("layers", "layer_ms"), ("networks", "ms")):
         rows = report.get(kind, [])
         least = min(((r["threads"], r["batch"]) for r in rows), default=None)
         for row in (r for r in rows if (r["threads"], r["batch"]) == least):
-            times = {label: t[key] for label, t in row["times"].items() if "error" not in t}
-            floats, bytes_ = ([ms for label, ms in times.items() if label.startswith(names)] for names in (FLOAT, INT8))
-            if not floats:
+            times = {label: t[key] for label, t in row["times"].items() if t.get(key, 0) > 0}
+            bars = peers(times)
+            if not bars or bars[0][0] != "best float32 peer":
                 continue
-            bars = [("best float32 peer", min(floats))]
-            bars += [("best int8 peer", min(bytes_))] if bytes_ else []
-            bars += [(BINARY, ms) for label, ms in times.items() if label.startswith("OV bin")]
-            bars += [(label, ms) for label, ms in times.items() if label.startswith("hwgq") and not label.endswith("valid")]
+            bars += [(label, times[label]) for label in rows[0]["times"]
+                     if label in times and label.startswith("hwgq") and not label.endswith("valid")]
             title = " ".join(str(row[k]) for k in ("name", "form") if k in row)
-            found.append((title, [(label, min(floats) / ms, ms) for label, ms in bars if ms > 0]))
+            found.append((title, [(label, bars[0][1] / ms, ms) for label, ms in bars]))
     return found
 
 
@@ -64,10 +75,12 @@ def write_chart(report):
            f'<rect width="{WIDTH}" height="{height}" fill="white"/>',
            text(16, 26, "Times as fast as the best float32 engine on the same core", font_size=17, font_weight="bold"),
            text(16, 46, f"{report['cpu']}, {report['date']}, {configuration(report)}", fill="#555")]
-    x = 16
+    x, y = 16, 60
     for label in colour:
         if any(label == b[0] for _, bars in found for b in bars):
-            out += [f'<rect x="{x}" y="60" width="12" height="12" fill="{colour[label]}"/>', text(x + 17, 70.5, label)]
+            if x + 17 + 7 * len(label) > WIDTH:
+                x, y = 16, y + 18
+            out += [f'<rect x="{x}" y="{y}" width="12" height="12" fill="{colour[label]}"/>', text(x + 17, y + 10.5, label)]
             x += 34 + 7 * len(label)
     for k in range(int(top / step) + 1):
         at = LEFT + k * step * unit
