@@ -183,19 +183,20 @@ class Judge:
         self.add("the same on the worst layer", found and min(found), 1 / 1.1, reason=reason)
 
     def family_shares(self):
-        """The best layer of each forced family on each target."""
+        """The best layer of each family on each target, chosen or forced."""
         for column in self.targets:
             for family, need in SHARES.items():
-                label = Column("hwgq", column.target, family).label
-                found = [(row["hwgq"][label]["own"]["share"], row["name"], row["form"], row["hwgq"][label]["own"]["loop"])
+                forced = Column("hwgq", column.target, family).label
+                found = [(ours["own"]["share"], row["name"], row["form"], ours["own"]["loop"])
                          for row in self.layer_rows
-                         if row["hwgq"].get(label, {}).get("kernel", "").startswith(family) and "own" in row["hwgq"][label]]
+                         for ours in (row["hwgq"].get(label, {}) for label in (column.label, forced))
+                         if ours.get("kernel", "").startswith(family) and "own" in ours]
                 if found:
                     share, name, form, loop = max(found)
                     self.add(f"{family} kernel ({column.target}) on its best layer, {name} {form}, of its ceiling ({loop})", share, need, "%")
                 else:
                     self.add(f"{family} kernel ({column.target}) on its best layer, of its ceiling", None, need, "%",
-                             reason=self.why_no(label, family))
+                             reason=self.why_no(forced, family))
 
     def why_no(self, label, family):
         for row in self.layer_rows:
