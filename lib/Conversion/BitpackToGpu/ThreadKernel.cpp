@@ -7,7 +7,6 @@
 //
 //===----------------------------------------------------------------------===//
 #include "../BitpackToLoops/Accumulator.h"
-#include "../PackConstant.h"
 #include "Kernels.h"
 #include "mlir/Dialect/Math/IR/Math.h"
 #include "mlir/Dialect/Utils/StaticValueUtils.h"
@@ -27,12 +26,9 @@ public:
         words(llvm::divideCeil(conv.groupIn, 64)) {}
 
   FailureOr<gpu::LaunchOp> emit() {
-    auto constant = conv.op.weight.getDefiningOp<bitpack::ConstantOp>();
-    auto codes = constant
-                     ? unpackConstant(conv.op.weightType(), constant.getWords())
-                     : std::nullopt;
-    if (!codes)
-      return conv.op.op->emitError("the weights have no readable values");
+    FailureOr<SmallVector<uint8_t>> codes = conv.weightCodes();
+    if (failed(codes))
+      return failure();
     weights = b.flat(conv.weightMemory);
     int64_t padded = llvm::alignTo(out.channels, kLanes);
     accumulator.emplace(b, conv, *codes, padded);

@@ -12,7 +12,6 @@
 // expanded in front of their use: eight times fewer bytes come from the caches.
 //
 //===----------------------------------------------------------------------===//
-#include "../PackConstant.h"
 #include "Accumulator.h"
 #include "AmxTile.h"
 #include "Epilogue.h"
@@ -35,12 +34,9 @@ public:
       : b(b), conv(conv), in(conv.input), out(conv.output) {}
 
   FailureOr<Value> emit() {
-    auto constant = conv.op.weight.getDefiningOp<bitpack::ConstantOp>();
-    auto codes = constant
-                     ? unpackConstant(conv.op.weightType(), constant.getWords())
-                     : std::nullopt;
-    if (!codes)
-      return conv.op.op->emitError("the weights have no readable values");
+    FailureOr<SmallVector<uint8_t>> codes = conv.weightCodes();
+    if (failed(codes))
+      return failure();
     chooseTile();
     chooseTasks();
     orderWeights(*codes);
@@ -82,7 +78,6 @@ private:
     // Equal steps, of whole groups of four bytes.
     for (tile.steps = llvm::divideCeil(bytes, 64); bytes % (4 * tile.steps);)
       ++tile.steps;
-    placeBytes = bytes;
     tile.depth = bytes / tile.steps;
     tile.pixelStep = conv.strideX * in.pixelSize();
 
@@ -104,10 +99,7 @@ private:
     if (!conv.op.isMatMul)
       return runLength(out.height);
     constexpr int64_t kMatrixRows = 256;
-    int64_t rows = conv.op.inputType().getDimSize(0);
-    return ShapedType::isDynamic(rows)
-               ? kMatrixRows
-               : std::clamp<int64_t>(rows, 1, kMatrixRows);
+    return std::min(conv.rowLength(kMatrixRows), kMatrixRows);
   }
 
   void chooseTasks() {
@@ -146,8 +138,8 @@ private:
                   at / 4 % AmxTile::kLanes;
               int64_t byte = (k % tile.steps) * tile.depth +
                              at / (4 * AmxTile::kLanes) * 4 + at % 4;
-              ordered.push_back(
-                  codeAt(codes, group, channel, k / tile.steps, byte));
+              ordered.push_back(conv.codeOfByte(codes, group, channel, tile.kw,
+                                                k / tile.steps, byte));
             }
     if (fromBits)
       weights = ordered.bits(b, kAhead * stepWords());
@@ -185,19 +177,6 @@ private:
       return emitAddress(b, weights, b.mul(g, tile.stepBytes()));
     expandStep(b.add(g, kAhead));
     return emitAddress(b, ring, placeOf(g));
-  }
-
-  /// The code that belongs to a byte of a place of the window; 0 for padding,
-  /// where the input is 0, and for channels that there are not.
-  uint8_t codeAt(ArrayRef<uint8_t> codes, int64_t group, int64_t channel,
-                 int64_t place, int64_t byte) const {
-    int64_t pixelBytes = placeBytes * tile.kw / conv.kw;
-    int64_t ky = place / tile.kw;
-    int64_t kx = place % tile.kw + byte / pixelBytes, c = byte % pixelBytes;
-    if (channel >= conv.groupOut || c >= conv.groupIn)
-      return 0;
-    int64_t k = group * conv.groupOut + channel;
-    return codes[((k * conv.kh + ky) * conv.kw + kx) * conv.groupIn + c];
   }
 
   //===--------------------------------------------------------------------===//
@@ -349,7 +328,7 @@ private:
   ConvLoops &conv;
   const Image &in, &out;
   AmxTile tile;
-  int64_t placeBytes = 0, blocksOfGroup = 1, taskRows = 1, taskSplits = 1;
+  int64_t blocksOfGroup = 1, taskRows = 1, taskSplits = 1;
   bool fromBits = false;
   Value weights;               // bytes, or words of bits
   Value config, scratch, ring; // of the task

@@ -27,6 +27,23 @@ struct ConvLoops {
 
   CodeType inputCode() const { return op.inputCode(); }
   CodeType weightCode() const { return op.weightCode(); }
+
+  /// The codes of the weights in row-major order; an error on the op where
+  /// they are not readable constants.
+  mlir::FailureOr<mlir::SmallVector<uint8_t>> weightCodes() const;
+  /// Of `codes`, the one that meets a byte of a place of the window on an image
+  /// in bytes, where a place is one tap, or a whole filter row (`places` of
+  /// them a row). 0 for padding and for channels that there are not.
+  uint8_t codeOfByte(llvm::ArrayRef<uint8_t> codes, int64_t group,
+                     int64_t channel, int64_t places, int64_t place,
+                     int64_t byte) const;
+  /// Products of one output row (or pixel of a matmul) of all channels.
+  double macsOfRow() const;
+  /// Outputs of a row, at least 1; of a matmul its rows, or `otherwise` where
+  /// their number is dynamic.
+  int64_t rowLength(int64_t otherwise) const;
+  /// The row, counted with the halo, of the first tap of output row y.
+  mlir::Value firstRow(LoopBuilder &b, mlir::Value y) const;
 };
 
 /// How the work of a kernel is cut: the outputs of a task are rows
@@ -87,7 +104,7 @@ mlir::FailureOr<mlir::Value> emitAmxKernel(LoopBuilder &b, ConvLoops &conv);
 mlir::FailureOr<mlir::Value> emitLookupKernel(LoopBuilder &b, ConvLoops &conv);
 mlir::FailureOr<mlir::Value> emitDot8Kernel(LoopBuilder &b, ConvLoops &conv);
 mlir::FailureOr<mlir::Value> emitDepthwiseKernel(LoopBuilder &b,
-                                                  ConvLoops &conv);
+                                                 ConvLoops &conv);
 mlir::FailureOr<mlir::Value> emitF32Kernel(LoopBuilder &b, ConvLoops &conv);
 
 } // namespace hwgq

@@ -1,4 +1,5 @@
 //===- Contractions.cpp - contractions to loops, by kernel ----------------===//
+#include "../PackConstant.h"
 #include "Contraction.h"
 #include "Patterns.h"
 #include "PoolWindow.h"
@@ -25,6 +26,40 @@ ConvLoops::ConvLoops(LoopBuilder &b, const Contraction &op, Value input,
   groupOut = op.groupOutChannels();
   output = group ? group->shape()
                  : allocateImage(b, op.resultType(), this->input.batch, result);
+}
+
+FailureOr<SmallVector<uint8_t>> ConvLoops::weightCodes() const {
+  if (auto constant = op.weight.getDefiningOp<bitpack::ConstantOp>())
+    if (auto codes = unpackConstant(op.weightType(), constant.getWords()))
+      return *codes;
+  return op.op->emitError("the weights have no readable values");
+}
+
+uint8_t ConvLoops::codeOfByte(ArrayRef<uint8_t> codes, int64_t group,
+                              int64_t channel, int64_t places, int64_t place,
+                              int64_t byte) const {
+  int64_t pixelBytes = groups > 1 ? groupIn : input.pixelSize();
+  int64_t ky = place / places;
+  int64_t kx = place % places + byte / pixelBytes, c = byte % pixelBytes;
+  if (channel >= groupOut || c >= groupIn)
+    return 0;
+  int64_t k = group * groupOut + channel;
+  return codes[((k * kh + ky) * kw + kx) * groupIn + c];
+}
+
+double ConvLoops::macsOfRow() const {
+  return double(op.macs()) /
+         double(op.isMatMul ? 1 : std::max<int64_t>(1, output.height));
+}
+
+int64_t ConvLoops::rowLength(int64_t otherwise) const {
+  int64_t length = op.isMatMul ? op.inputType().getDimSize(0) : output.width;
+  return std::max<int64_t>(1,
+                           ShapedType::isDynamic(length) ? otherwise : length);
+}
+
+Value ConvLoops::firstRow(LoopBuilder &b, Value y) const {
+  return b.add(b.mul(y, strideY), input.top - top);
 }
 
 Tasking::Tasking(LoopBuilder &b, const ConvLoops &conv, int64_t blocks,

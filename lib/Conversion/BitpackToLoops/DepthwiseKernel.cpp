@@ -4,7 +4,6 @@
 // in bounds.
 //
 //===----------------------------------------------------------------------===//
-#include "../PackConstant.h"
 #include "Epilogue.h"
 #include "OrderedWeights.h"
 #include "PoolWindow.h"
@@ -22,12 +21,9 @@ public:
         stride(llvm::alignTo(conv.output.channels, kWord)) {}
 
   FailureOr<Value> emit() {
-    auto constant = conv.op.weight.getDefiningOp<bitpack::ConstantOp>();
-    auto codes = constant
-                     ? unpackConstant(conv.op.weightType(), constant.getWords())
-                     : std::nullopt;
-    if (!codes)
-      return conv.op.op->emitError("the weights have no readable values");
+    FailureOr<SmallVector<uint8_t>> codes = conv.weightCodes();
+    if (failed(codes))
+      return failure();
     const Image &out = conv.output;
     OrderedWeights ordered(conv.weightCode());
     int64_t taps = conv.kh * conv.kw;
@@ -38,8 +34,7 @@ public:
     Epilogue epilogue(b, conv, lanes, llvm::alignTo(out.channels, lanes), 1,
                       out.channels);
     constexpr double kNsPerStep = 1.0;
-    double cost = kNsPerStep * double(conv.op.macs()) / double(lanes) /
-                  double(std::max<int64_t>(1, out.height));
+    double cost = kNsPerStep * conv.macsOfRow() / double(lanes);
     forEachRow(b, out, cost, [&](Value n, Value y) {
       clearRow(n, y);
       window.forEachColumn(b, out.width, [&](Value x, bool inside) {

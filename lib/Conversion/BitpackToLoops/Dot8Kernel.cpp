@@ -1,5 +1,4 @@
 //===- Dot8Kernel.cpp - contractions of codes in bytes on vectors ---------===//
-#include "../PackConstant.h"
 #include "Accumulator.h"
 #include "Dot8Tile.h"
 #include "Epilogue.h"
@@ -13,15 +12,12 @@ namespace {
 class Dot8Kernel {
 public:
   Dot8Kernel(LoopBuilder &b, ConvLoops &conv)
-      : b(b), conv(conv), in(conv.input), out(conv.output) {}
+      : b(b), conv(conv), in(conv.input) {}
 
   FailureOr<Value> emit() {
-    auto constant = conv.op.weight.getDefiningOp<bitpack::ConstantOp>();
-    auto codes = constant
-                     ? unpackConstant(conv.op.weightType(), constant.getWords())
-                     : std::nullopt;
-    if (!codes)
-      return conv.op.op->emitError("the weights have no readable values");
+    FailureOr<SmallVector<uint8_t>> codes = conv.weightCodes();
+    if (failed(codes))
+      return failure();
     CodeType w = conv.weightCode();
     target = getDot8Target(
         b.options, (1 << conv.inputCode().getBits()) - 1,
@@ -44,9 +40,7 @@ private:
   /// Nanoseconds of one output row of all channels (or of one pixel).
   double cost() {
     double rate = target.form == Dot8Target::Dot ? 12 : 8; // MAC/ns a lane
-    return double(conv.op.macs()) /
-           (conv.op.isMatMul ? 1 : std::max<int64_t>(1, out.height)) /
-           (rate * double(target.lanes));
+    return conv.macsOfRow() / (rate * double(target.lanes));
   }
 
   /// Lanes that the epilogue takes at a time.
@@ -58,8 +52,7 @@ private:
     tile.strideY = conv.dilationY * in.rowSize();
     tile.strideX = conv.dilationX * in.pixelSize();
     tile.pixelStep = conv.strideX * in.pixelSize();
-    pixelBytes = conv.groups > 1 ? conv.groupIn : in.pixelSize();
-    tile.bytes = pixelBytes;
+    tile.bytes = conv.groups > 1 ? conv.groupIn : in.pixelSize();
     if (conv.groups == 1 && conv.dilationX == 1) {
       tile.bytes *= conv.kw; // the taps of a filter row are one place
       tile.kw = 1;
@@ -75,11 +68,7 @@ private:
     // Tiles of a row of about equal size.
     int64_t most = target.pixels * target.vectors / tile.vectors;
     most = std::min<int64_t>(most, 12);
-    int64_t width =
-        conv.op.isMatMul ? conv.op.inputType().getDimSize(0) : out.width;
-    if (ShapedType::isDynamic(width))
-      width = most;
-    width = std::max<int64_t>(1, width);
+    int64_t width = conv.rowLength(most);
     pixels = llvm::divideCeil(width, llvm::divideCeil(width, most));
   }
 
@@ -96,8 +85,9 @@ private:
           for (int64_t i = 0; i < tile.vectors * perVector; ++i) {
             auto [lane, byte] = getDot8Weight(target, i % perVector);
             int64_t at = i / perVector * target.lanes + lane;
-            uint8_t code = codeAt(codes, group, block * channels + at,
-                                  k / steps, k % steps * target.depth() + byte);
+            uint8_t code =
+                conv.codeOfByte(codes, group, block * channels + at, tile.kw,
+                                k / steps, k % steps * target.depth() + byte);
             ordered.push_back(code);
             // (code - 128) * weight lacks 128 * weight.
             shift[(group * blocksOfGroup + block) * channels + at] +=
@@ -106,18 +96,6 @@ private:
     weights = ordered.numbers(b, b.getIntegerType(target.weightBits()));
     if (target.shifted)
       shifts = b.constant(ArrayRef<int32_t>(shift));
-  }
-
-  /// The code that belongs to a byte of a place of the window; any for padding,
-  /// where the input is 0, and for channels that there are not.
-  uint8_t codeAt(ArrayRef<uint8_t> codes, int64_t group, int64_t channel,
-                 int64_t place, int64_t byte) const {
-    int64_t ky = place / tile.kw;
-    int64_t kx = place % tile.kw + byte / pixelBytes, c = byte % pixelBytes;
-    if (channel >= conv.groupOut || c >= conv.groupIn)
-      return 0;
-    int64_t k = group * conv.groupOut + channel;
-    return codes[((k * conv.kh + ky) * conv.kw + kx) * conv.groupIn + c];
   }
 
   void emitBlock(const Task &task, Value block) {
@@ -160,10 +138,10 @@ private:
 
   LoopBuilder &b;
   ConvLoops &conv;
-  const Image &in, &out;
+  const Image &in;
   Dot8Target target{};
   Dot8Tile tile;
-  int64_t pixels = 1, pixelBytes = 0, blocksOfGroup = 1;
+  int64_t pixels = 1, blocksOfGroup = 1;
   Value weights, shifts; // shifts: null without need
   std::optional<Accumulator> accumulator;
   std::optional<Epilogue> epilogue;

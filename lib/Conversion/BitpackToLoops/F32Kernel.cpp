@@ -6,7 +6,6 @@
 // of one plane after the other and widened to f32(n) in registers.
 //
 //===----------------------------------------------------------------------===//
-#include "../PackConstant.h"
 #include "Epilogue.h"
 #include "FloatTile.h"
 
@@ -26,7 +25,7 @@ public:
     acts = viewRows(b, conv, padded);
     chooseTile();
     if (failed(code ? packBits() : packFloats()))
-      return conv.op.op->emitError("the weights have no readable values");
+      return failure();
     epilogue.emplace(b, conv, tile.block, blocksOfGroup * tile.block);
     Tasking tasking(b, conv, blocksOfGroup, cost());
     forEachTask(b, conv, tasking, [&](const Task &task) {
@@ -38,9 +37,8 @@ public:
 
 private:
   double cost() {
-    double rate = b.options.fma ? double(b.options.vectorBytes) : 1.0;
-    return double(conv.op.macs()) /
-           (conv.op.isMatMul ? 1 : std::max<int64_t>(1, out.height)) / rate;
+    return conv.macsOfRow() /
+           (b.options.fma ? double(b.options.vectorBytes) : 1.0);
   }
 
   void padInput() {
@@ -80,12 +78,7 @@ private:
     tile.tapStepX = conv.dilationX * in.channels;
     tile.tapStepY = conv.dilationY;
     constexpr int64_t kManyRows = 64;
-    int64_t width = out.width;
-    if (conv.op.isMatMul)
-      width = conv.op.inputType().isDynamicDim(0)
-                  ? kManyRows
-                  : conv.op.inputType().getDimSize(0);
-    width = std::max<int64_t>(1, width);
+    int64_t width = conv.rowLength(kManyRows);
     pixels = getFloatPixels(b.options, tile.block, width);
     // Equal tiles leave no narrow rest.
     pixels = llvm::divideCeil(width, llvm::divideCeil(width, pixels));
@@ -107,11 +100,11 @@ private:
 
   LogicalResult packFloats() {
     ElementsAttr attr;
-    if (!matchPattern(conv.op.weight, m_Constant(&attr)))
-      return failure();
-    auto values = getElementValues<float>(attr);
+    std::optional<SmallVector<float>> values;
+    if (matchPattern(conv.op.weight, m_Constant(&attr)))
+      values = getElementValues<float>(attr);
     if (!values)
-      return failure();
+      return conv.op.op->emitError("the weights have no readable values");
     int64_t taps = conv.kh * conv.kw * conv.groupIn;
     std::vector<float> packed(conv.groups * blocksOfGroup * taps * tile.block,
                               0.0f);
@@ -126,11 +119,8 @@ private:
   }
 
   LogicalResult packBits() {
-    auto constant = conv.op.weight.getDefiningOp<bitpack::ConstantOp>();
-    auto codes = constant
-                     ? unpackConstant(conv.op.weightType(), constant.getWords())
-                     : std::nullopt;
-    if (!codes)
+    FailureOr<SmallVector<uint8_t>> codes = conv.weightCodes();
+    if (failed(codes))
       return failure();
     int64_t taps = conv.kh * conv.kw * conv.groupIn, bits = code.getBits();
     int64_t bytes = tile.block / 8;

@@ -25,7 +25,7 @@ public:
     const Image &out = conv.output;
     int64_t covered = llvm::alignTo(out.channels, kLanes);
     Epilogue epilogue(b, conv, kLanes, covered, 1, out.channels);
-    double cost = double(conv.op.macs()) / std::max<int64_t>(1, out.height) *
+    double cost = conv.macsOfRow() *
                   (conv.inputCode() && conv.input.isPlanes() ? 0.1 : 1.0);
     Type element = conv.inputCode() ? Type(b.getI32Type()) : b.getF32Type();
     VectorType type = b.vec(kLanes, element);

@@ -1,5 +1,4 @@
 //===- LookupKernel.cpp - contractions by tables of partial sums ----------===//
-#include "../PackConstant.h"
 #include "Accumulator.h"
 #include "Epilogue.h"
 #include "LookupTile.h"
@@ -17,14 +16,11 @@ public:
         w(conv.weightCode()), target(getLookupTarget(b.options)) {}
 
   FailureOr<Value> emit() {
-    auto constant = conv.op.weight.getDefiningOp<bitpack::ConstantOp>();
-    auto codes = constant
-                     ? unpackConstant(conv.op.weightType(), constant.getWords())
-                     : std::nullopt;
-    if (!codes)
-      return conv.op.op->emitError("the weights have no readable values");
+    FailureOr<SmallVector<uint8_t>> codes = conv.weightCodes();
+    if (failed(codes))
+      return failure();
     chooseTile();
-    prepareWeights(constant);
+    prepareWeights();
     int64_t covered = blocksOfGroup * target.lanes;
     shortSums = Epilogue::prefers16(conv) && tile.bound() < 65536;
     unsigned bits = shortSums ? 16 : 32;
@@ -61,10 +57,8 @@ public:
 private:
   /// Nanoseconds of one output row of all channels (or of one pixel).
   double cost() {
-    double macs = double(conv.op.macs()) * w.getBits();
     double rate = double(target.lanes * target.group) * 1.5;
-    return macs / (conv.op.isMatMul ? 1 : std::max<int64_t>(1, out.height)) /
-           rate;
+    return conv.macsOfRow() * w.getBits() / rate;
   }
 
   /// Nanoseconds of the tables of one row (or pixel).
@@ -82,12 +76,7 @@ private:
     tile.pixelStep = conv.kw == 1 ? 1 : conv.strideX;
     tile.tapStepX = conv.dilationX;
     tile.tapStepY = conv.dilationY;
-    int64_t width = out.width;
-    if (conv.op.isMatMul)
-      width = conv.op.inputType().isDynamicDim(0)
-                  ? out.width
-                  : conv.op.inputType().getDimSize(0);
-    pixels = getLookupPixels(target, std::max<int64_t>(1, width));
+    pixels = getLookupPixels(target, conv.rowLength(out.width));
     if (conv.op.isMatMul) // tables of a tile that the second cache holds
       pixels = std::clamp<int64_t>(matrixBytes / pixelBytes(), 1, pixels);
     tile.ring = (conv.kh - 1) * conv.dilationY + 1;
@@ -109,7 +98,8 @@ private:
   }
 
   /// The indices, from the words of the constant, once per opened module.
-  void prepareWeights(bitpack::ConstantOp constant) {
+  void prepareWeights() {
+    auto constant = conv.op.weight.getDefiningOp<bitpack::ConstantOp>();
     RankedTensorType type = conv.op.weightType();
     bitpack::LayoutAttr layout = bitpack::getLayout(type);
     int64_t width = layout.getBlock(), size = 1;
@@ -215,7 +205,7 @@ private:
       Value whole = b.min(x1, b.index(out.width - rest));
       b.loop(task.row0, task.row1, 1, [&](Value row) {
         Value n = b.div(row, out.height), y = b.rem(row, out.height);
-        Value first = b.add(b.mul(y, conv.strideY), in.top - conv.top);
+        Value first = conv.firstRow(b, y);
         buildRows(task, row, n, y, first, x0, x1);
         auto tileAt = [&](Value x, int64_t count, Value block) {
           Value column = b.mul(b.sub(x, x0), tile.pixelStep);

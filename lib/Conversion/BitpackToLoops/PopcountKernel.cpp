@@ -18,19 +18,16 @@ namespace {
 class PopcountKernel {
 public:
   PopcountKernel(LoopBuilder &b, ConvLoops &conv)
-      : b(b), conv(conv), in(conv.input), out(conv.output), a(conv.inputCode()),
+      : b(b), conv(conv), in(conv.input), a(conv.inputCode()),
         w(conv.weightCode()),
         target(getPopcountTarget(b.options.vectorBytes,
                                  b.options.vectorRegisters,
                                  b.options.vectorPopcount)) {}
 
   FailureOr<Value> emit() {
-    auto constant = conv.op.weight.getDefiningOp<bitpack::ConstantOp>();
-    auto codes = constant
-                     ? unpackConstant(conv.op.weightType(), constant.getWords())
-                     : std::nullopt;
-    if (!codes)
-      return conv.op.op->emitError("the weights have no readable values");
+    FailureOr<SmallVector<uint8_t>> codes = conv.weightCodes();
+    if (failed(codes))
+      return failure();
     chooseTile();
     packWeights(*codes);
     int64_t covered = blocksOfGroup * tile.block;
@@ -52,10 +49,8 @@ public:
 private:
   /// Nanoseconds of one output row of all channels (or of one pixel).
   double cost() {
-    double macs = double(conv.op.macs()) * a.getBits() * w.getBits();
     double rate = target.countsWords ? 600 : 40.0 * double(target.lanes);
-    return macs / (conv.op.isMatMul ? 1 : std::max<int64_t>(1, out.height)) /
-           rate;
+    return conv.macsOfRow() * a.getBits() * w.getBits() / rate;
   }
 
   void chooseTile() {
@@ -71,11 +66,7 @@ private:
     tile.pixelStep = conv.strideX * in.pixelSize();
     tile.tapStepX = conv.dilationX * in.pixelSize();
     tile.tapStepY = conv.dilationY;
-    int64_t width = conv.op.isMatMul ? (conv.op.inputType().isDynamicDim(0)
-                                            ? target.maxPixels
-                                            : conv.op.inputType().getDimSize(0))
-                                     : out.width;
-    pixels = getPopcountPixels(target, tile, std::max<int64_t>(1, width));
+    pixels = getPopcountPixels(target, tile, conv.rowLength(target.maxPixels));
     blocksOfGroup = llvm::divideCeil(conv.groupOut, tile.block);
   }
 
@@ -96,11 +87,6 @@ private:
   // Tiles
   //===--------------------------------------------------------------------===//
 
-  /// The row of `acts` of the first tap of output row y.
-  Value firstRow(Value y) {
-    return b.add(b.mul(y, conv.strideY), in.top - conv.top);
-  }
-
   void emitBlock(const Task &task, Value block) {
     Value group = b.mul(task.group, tile.words * in.planes);
     forEachTile(
@@ -111,8 +97,9 @@ private:
               b.add(b.mul(b.add(b.mul(x, conv.strideX), in.left - conv.left),
                           in.pixelSize()),
                     group);
-          Values accs = emitPopcountTile(b, b.getLoc(), target, part, acts, n,
-                                         firstRow(y), column, weights, block);
+          Values accs =
+              emitPopcountTile(b, b.getLoc(), target, part, acts, n,
+                               conv.firstRow(b, y), column, weights, block);
           for (int64_t p = 0; p < count; ++p)
             finish(accs[p], sums ? sums->get(b, task, n, y, x, p) : Value(), n,
                    y, b.add(x, p), block);
@@ -128,7 +115,7 @@ private:
 
   LoopBuilder &b;
   ConvLoops &conv;
-  const Image &in, &out;
+  const Image &in;
   CodeType a, w;
   PopcountTarget target;
   PopcountTile tile;

@@ -48,8 +48,7 @@ void WindowSums::sumRow(LoopBuilder &b, const Task &task, Value row) const {
   const Image &out = conv.output;
   Value line = b.mul(task.number, taskSize);
   Value n = b.div(row, out.height);
-  Value y =
-      b.add(b.mul(b.rem(row, out.height), conv.strideY), in.top - conv.top);
+  Value y = conv.firstRow(b, b.rem(row, out.height));
   Value to =
       b.add(b.add(line, lineSize), b.mul(b.sub(row, task.row0), out.width));
   Value group = groupWord(b, task);
