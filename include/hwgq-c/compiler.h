@@ -74,7 +74,7 @@ typedef struct hwgq_option {
 /** A C-order array. Elements of 2 and 4 bits lie one in a byte. */
 typedef struct hwgq_array {
   const char *name; /**< of the input; NULL: by position */
-  enum hwgq_dtype dtype;
+  uint32_t dtype;   /**< of enum hwgq_dtype */
   uint32_t rank;
   const int64_t *dims;
   const void *data; /**< exactly the bytes of type and sizes */

@@ -143,7 +143,7 @@ bool Job::evaluate(ArrayRef<hwgq_array> inputs, hwgq_result &result) {
   auto file = compilation.emit(EmitKind::SharedLibrary);
   if (!file)
     return reporter.fail(file.takeError());
-  return runModule(*file, inputs, reporter, result);
+  return execute(*file, inputs, reporter, result);
 }
 
 bool hwgq_compile(const hwgq_model *model, const hwgq_option *options,

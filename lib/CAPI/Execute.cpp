@@ -1,5 +1,6 @@
 //===- Execute.cpp - arrays through the interpreter and modules -----------===//
 #include "Internal.h"
+#include "hwgq/Pipelines/RunModule.h"
 #include "hwgq/runtime.h"
 
 using namespace hwgq;
@@ -78,6 +79,17 @@ capi::matchInputs(llvm::ArrayRef<Port> ports, llvm::ArrayRef<hwgq_array> inputs,
   return arrays;
 }
 
+/// Room for an output; null after an error.
+static char *addOutput(hwgq_result &result, const Port &port,
+                       llvm::ArrayRef<int64_t> shape, size_t bytes,
+                       const Reporter &reporter) {
+  char *data = result.addArray(port.name, port.dtype, shape, bytes);
+  if (!data)
+    reporter.fail("output '" + llvm::Twine(port.name) +
+                  "' does not fit into memory");
+  return data;
+}
+
 bool capi::interpret(mlir::ModuleOp module, llvm::ArrayRef<hwgq_array> given,
                      const Reporter &reporter, hwgq_result &result) {
   auto inputPorts = getPorts(module, /*outputs=*/false);
@@ -94,81 +106,34 @@ bool capi::interpret(mlir::ModuleOp module, llvm::ArrayRef<hwgq_array> given,
   if (failed(values))
     return false;
   for (auto [port, value] : llvm::zip(*outputPorts, *values)) {
-    char *data = result.addArray(port.name, port.dtype, value.getShape(),
-                                 value.bytes().size());
+    char *data = addOutput(result, port, value.getShape(), value.bytes().size(),
+                           reporter);
     if (!data)
-      return reporter.fail("output '" + port.name +
-                           "' does not fit into memory");
+      return false;
     llvm::copy(value.bytes(), data);
   }
   result.finish();
   return true;
 }
 
-namespace {
-/// A module and its context.
-struct Session {
-  hwgq_module *module = nullptr;
-  hwgq_context *context = nullptr;
-  ~Session() {
-    hwgq_context_destroy(context);
-    hwgq_module_close(module);
-  }
-};
-} // namespace
-
-/// The batch that the arrays have; 1 where nothing depends on it.
-static int64_t findBatch(llvm::ArrayRef<Port> ports,
-                         llvm::ArrayRef<const hwgq_array *> arrays) {
-  for (auto [port, array] : llvm::zip(ports, arrays))
-    for (auto [d, size] : llvm::enumerate(port.shape))
-      if (size < 0)
-        return array->dims[d] / -size;
-  return 1;
-}
-
-bool capi::runModule(llvm::StringRef file, llvm::ArrayRef<hwgq_array> given,
-                     const Reporter &reporter, hwgq_result &result) {
-  auto check = [&](hwgq_status status) {
-    return status == HWGQ_OK || reporter.fail(hwgq_last_error());
+bool capi::execute(llvm::StringRef file, llvm::ArrayRef<hwgq_array> given,
+                   const Reporter &reporter, hwgq_result &result) {
+  auto read =
+      [&](llvm::ArrayRef<Port> ports) -> std::optional<std::vector<ArrayView>> {
+    auto arrays = matchInputs(ports, given, reporter);
+    if (!arrays)
+      return std::nullopt;
+    std::vector<ArrayView> views;
+    for (const hwgq_array *array : *arrays)
+      views.push_back({getShape(*array), *getBytes(*array)});
+    return views;
   };
-  Session session;
-  if (!check(
-          hwgq_module_open_memory(file.data(), file.size(), &session.module)))
-    return false;
-  std::vector<Port> ports;
-  for (size_t i = 0; i < hwgq_module_input_count(session.module); ++i) {
-    const hwgq_tensor *tensor = hwgq_module_input(session.module, i);
-    Port &port = ports.emplace_back();
-    port.name = tensor->name;
-    port.dtype = tensor->dtype;
-    port.shape.assign(tensor->dims, tensor->dims + tensor->rank);
-  }
-  auto arrays = matchInputs(ports, given, reporter);
-  if (!arrays)
-    return false;
-  int64_t fixed = hwgq_module_batch(session.module);
-  int64_t batch = fixed > 0 ? fixed : findBatch(ports, *arrays);
-  if (!check(hwgq_context_create(session.module, 0, batch, &session.context)))
-    return false;
-  std::vector<hwgq_input> from;
-  for (const hwgq_array *array : *arrays)
-    from.push_back({array->data, getBytes(*array)->size()});
-  std::vector<hwgq_output> to;
-  for (size_t i = 0; i < hwgq_module_output_count(session.module); ++i) {
-    const hwgq_tensor *tensor = hwgq_module_output(session.module, i);
-    int64_t dims[HWGQ_MAX_RANK];
-    size_t bytes;
-    if (!check(hwgq_tensor_shape(tensor, batch, dims, &bytes)))
-      return false;
-    char *data = result.addArray(tensor->name, tensor->dtype,
-                                 {dims, tensor->rank}, bytes);
-    if (!data)
-      return reporter.fail("output '" + llvm::Twine(tensor->name) +
-                           "' does not fit into memory");
-    to.push_back({data, bytes});
-  }
+  auto allocate = [&](const Port &port, llvm::ArrayRef<int64_t> shape,
+                      size_t bytes) {
+    return addOutput(result, port, shape, bytes, reporter);
+  };
+  bool done = runModule(file, read, allocate,
+                        [&](const char *text) { reporter.fail(text); });
   result.finish();
-  return check(hwgq_run(session.context, from.data(), from.size(), to.data(),
-                        to.size(), batch));
+  return done;
 }

@@ -68,8 +68,8 @@ matchInputs(llvm::ArrayRef<Port> ports, llvm::ArrayRef<hwgq_array> inputs,
             const Reporter &reporter);
 
 /// Runs a compiled module on arrays.
-bool runModule(llvm::StringRef file, llvm::ArrayRef<hwgq_array> inputs,
-               const Reporter &reporter, hwgq_result &result);
+bool execute(llvm::StringRef file, llvm::ArrayRef<hwgq_array> inputs,
+             const Reporter &reporter, hwgq_result &result);
 
 /// Evaluates @main by the interpreter.
 bool interpret(mlir::ModuleOp module, llvm::ArrayRef<hwgq_array> inputs,

@@ -13,8 +13,8 @@ char *hwgq_result::addArray(const std::string &name, uint32_t dtype,
       new (std::nothrow) char[std::max<size_t>(bytes, 1)]());
   if (!memory)
     return nullptr;
-  arrays.push_back({nullptr, static_cast<hwgq_dtype>(dtype),
-                    uint32_t(shape.size()), nullptr, memory.get()});
+  arrays.push_back(
+      {nullptr, dtype, uint32_t(shape.size()), nullptr, memory.get()});
   names.push_back(name);
   dims.push_back(shape.vec());
   storage.push_back(std::move(memory));

@@ -5,6 +5,7 @@
 // (include/hwgq_abi.h).
 //
 //===----------------------------------------------------------------------===//
+#include "hwgq/Conversion/Dtype.h"
 #include "hwgq/Passes.h"
 #include "hwgq_abi.h"
 #include "mlir/Conversion/LLVMCommon/TypeConverter.h"
@@ -95,36 +96,6 @@ struct TaskBuilder {
   LLVM::LLVMStructType frameType;
 };
 
-/// The ABI's number of an element type, 0 where there is none.
-uint32_t getDtype(Type type, bool isUnsigned) {
-  if (type.isF32())
-    return HWGQ_F32;
-  if (type.isF64())
-    return HWGQ_F64;
-  if (type.isF16())
-    return HWGQ_F16;
-  auto integer = dyn_cast<IntegerType>(type);
-  if (!integer)
-    return 0;
-  isUnsigned |= integer.isUnsigned();
-  switch (integer.getWidth()) {
-  case 1:
-    return HWGQ_BOOL;
-  case 2:
-  case 4:
-  case 8:
-    return isUnsigned ? HWGQ_U8 : HWGQ_I8;
-  case 16:
-    return isUnsigned ? HWGQ_U16 : HWGQ_I16;
-  case 32:
-    return isUnsigned ? HWGQ_U32 : HWGQ_I32;
-  case 64:
-    return isUnsigned ? HWGQ_U64 : HWGQ_I64;
-  default:
-    return 0;
-  }
-}
-
 /// Notes inputs, outputs, batch and workspace of @main on the module, since
 /// the LLVM dialect has no place for them.
 LogicalResult noteSignature(ModuleOp module, func::FuncOp main) {
@@ -139,7 +110,7 @@ LogicalResult noteSignature(ModuleOp module, func::FuncOp main) {
     auto name = main.getArgAttrOfType<StringAttr>(i, "hwgq.name");
     if (!name)
       name = b.getStringAttr((output ? "output_" : "input_") + Twine(number));
-    uint32_t dtype = getDtype(type.getElementType(),
+    uint32_t dtype = hwgq::getDtype(type.getElementType(),
                               main.getArgAttr(i, "hwgq.unsigned") != nullptr);
     if (!dtype || type.getRank() > int64_t(HWGQ_MAX_RANK))
       return emitError(main.getArgument(i).getLoc(), "'")

@@ -40,7 +40,7 @@ static int64_t newestOpset(int64_t ir) {
 }
 
 bool hwgq::isDefaultDomain(llvm::StringRef domain) {
-  // Brevitas 0.7 to 0.9 wrote the placeholder itself.
+  // Brevitas 0.7 to 0.9 wrote its format string as it stands.
   return domain.empty() || domain == "ai.onnx" || domain == "{DOMAIN_STRING}";
 }
 

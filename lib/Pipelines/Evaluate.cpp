@@ -1,5 +1,6 @@
 //===- Evaluate.cpp - @main on arrays -------------------------------------===//
 #include "hwgq/Pipelines/Evaluate.h"
+#include "hwgq/Conversion/Dtype.h"
 #include "hwgq/Dialect/HWGQ.h"
 #include "hwgq/Dialect/SmallFloats.h"
 #include "hwgq_abi.h"
@@ -50,32 +51,10 @@ std::string hwgq::describeArray(uint32_t dtype, ArrayRef<int64_t> shape) {
 std::string Port::describe() const { return describeArray(dtype, shape); }
 
 /// The type under which an element travels in arrays; 0 where there is none.
-static uint32_t getDtype(Type type, bool isUnsigned) {
-  if (type.isF32())
-    return HWGQ_F32;
-  if (type.isF64())
-    return HWGQ_F64;
-  if (type.isF16())
-    return HWGQ_F16;
+static uint32_t getArrayDtype(Type type, bool isUnsigned) {
   if (isa<CodeType>(type) || isSmallFloat(type))
     return HWGQ_U8;
-  if (type.isBF16())
-    return HWGQ_U16;
-  if (!isa<IntegerType>(type))
-    return 0;
-  isUnsigned |= type.isUnsignedInteger();
-  if (type.isInteger(1))
-    return HWGQ_BOOL;
-  switch (reference::getStorageWidth(type)) {
-  case 1:
-    return isUnsigned ? HWGQ_U8 : HWGQ_I8;
-  case 2:
-    return isUnsigned ? HWGQ_U16 : HWGQ_I16;
-  case 4:
-    return isUnsigned ? HWGQ_U32 : HWGQ_I32;
-  default:
-    return isUnsigned ? HWGQ_U64 : HWGQ_I64;
-  }
+  return type.isBF16() ? HWGQ_U16 : getDtype(type, isUnsigned);
 }
 
 static FailureOr<Port> makePort(ModuleOp module, DictionaryAttr attrs,
@@ -90,7 +69,7 @@ static FailureOr<Port> makePort(ModuleOp module, DictionaryAttr attrs,
   if (!tensor || tensor.getEncoding() || tensor.getRank() > Port::kMaxRank)
     return module.emitError() << "'" << port.name << "' is not a plain tensor";
   Type element = tensor.getElementType();
-  port.dtype = getDtype(element, bool(attr("hwgq.unsigned")));
+  port.dtype = getArrayDtype(element, bool(attr("hwgq.unsigned")));
   if (!port.dtype)
     return module.emitError()
            << "'" << port.name << "' has a type that arrays cannot hold";

@@ -166,7 +166,7 @@ TEST(Compiler, RefusesWrongArraysAndOptions) {
       {nullptr, HWGQ_F32, 1000000, kDims, kX},
       {nullptr, HWGQ_F32, 2, nullptr, kX},
       {nullptr, HWGQ_F32, 2, kDims, nullptr},
-      {nullptr, static_cast<hwgq_dtype>(99), 2, kDims, kX},
+      {nullptr, 99, 2, kDims, kX},
   };
   for (const hwgq_array &array : wrong) {
     Messages messages;
