@@ -13,7 +13,7 @@ import pytest
 
 import programs
 from kernelnets import Program, Window, conv_codes
-from test_kernels import code_conv, code_matmul, random_window
+from kernelchecks import code_conv, code_matmul, random_window
 
 PTXAS = shutil.which("ptxas", path=os.environ.get("PATH", "") + ":/usr/local/cuda/bin")
 CHIPS = ["sm_80", "sm_86", "sm_89", "sm_90a", "sm_100", "sm_120"]

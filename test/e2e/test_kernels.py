@@ -11,97 +11,8 @@ import numpy as np
 import pytest
 
 import programs
+from kernelchecks import CHANNELS, OUTPUTS, check, code_conv, code_matmul, hash_of, random_window
 from kernelnets import CODES, Program, Window, array, conv_codes, conv_floats
-
-TARGETS = ["host", "x86-64-v2", "x86-64-v3", "x86-64-v4", "aarch64"]
-
-
-def runs(program, kernels, targets):
-    """(target, kernel) pairs: all of them, or the host and one other target in turn."""
-    if programs.EXHAUSTIVE:
-        return list(itertools.product(targets, kernels))
-    other = targets[1 + program.seed % (len(targets) - 1)]
-    return [(targets[0], kernels[0]), (other, kernels[0])] + [(targets[0], kernel) for kernel in kernels[1:]]
-
-
-def can_run(target):
-    return target == "host" or target.startswith("aarch64") or programs.host_has(target)
-
-
-def check(tmp_path, program, kernels=("auto", "generic"), targets=TARGETS):
-    """Compiled for each target and kernel, and interpreted after a phase in turn."""
-    source = tmp_path / "net.mlir"
-    source.write_text(program.text())
-    inputs = {name[1:]: values for name, _, values in program.inputs}
-    for target, kernel in runs(program, kernels, targets):
-        if not can_run(target):
-            continue
-        module = tmp_path / f"{target}-{kernel}.so"
-        programs.run("hwgq-compile", source, "-o", module, f"--target={target}", f"--kernel={kernel}")
-        actual = programs.run_module(module, inputs, tmp_path / f"{target}-{kernel}", target=target)
-        programs.assert_same_bits(actual, program.expected, f"{target} {kernel} of {source}")
-    check_forms(tmp_path, program, source, inputs)
-    phase = ("hwgq", "bitpack", "kernel")[program.seed % 3]
-    actual = programs.evaluate(source, inputs, tmp_path / phase, phase)
-    programs.assert_same_bits(actual, program.expected, f"{phase} of {source}")
-
-
-FORMS = ["bytes", "bytes, align = 16", "bytes, align = 64"]
-
-
-def check_forms(tmp_path, program, source, inputs):
-    """The kernel phase with all codes in another form, compiled and interpreted."""
-    kernels = tmp_path / "kernel.mlir"
-    programs.run("hwgq-compile", source, "-o", kernels, "--to=kernel", "--kernel=generic")
-    text = kernels.read_text()
-    forms = FORMS if programs.EXHAUSTIVE else [FORMS[program.seed % 3]]
-    for number, form in enumerate(forms):
-        changed = re.sub(r"layout<planes((, halo = [^<>]*)?)>", lambda m: f"layout<{form.replace(',', m[1] + ',', 1)}>"
-                         if "," in form else f"layout<{form}{m[1]}>", text)
-        if changed == text:
-            return
-        path = tmp_path / f"form{number}.mlir"
-        path.write_text(changed)
-        targets = TARGETS if programs.EXHAUSTIVE else ["host", TARGETS[1 + program.seed % 3]]
-        for target in filter(can_run, targets):
-            module = tmp_path / f"form{number}-{target}.so"
-            programs.run("hwgq-compile", path, "-o", module, f"--target={target}")
-            actual = programs.run_module(module, inputs, tmp_path / f"form{number}-{target}", target=target)
-            programs.assert_same_bits(actual, program.expected, f"{form} on {target} of {source}")
-        actual = programs.evaluate(path, inputs, tmp_path / f"form{number}", "kernel")
-        programs.assert_same_bits(actual, program.expected, f"{form} of {source}")
-
-
-def random_window(rng, size):
-    while True:
-        kernel = tuple(int(v) for v in rng.integers(1, 5, 2))
-        window = Window(kernel, tuple(int(v) for v in rng.integers(1, 4, 2)),
-                        tuple(int(v) for v in rng.integers(0, 3, 4)),
-                        tuple(int(v) for v in rng.integers(1, 3, 2)))
-        if min(window.output(s, d) for d, s in enumerate(size)) >= 1:
-            return window
-
-
-def code_conv(program, batch, size, c, k, a, w, window, groups=1, out=None):
-    x, xv = program.quantize(*program.input((batch, *size, c)), a)
-    weights = program.weights((k, *window.kernel, c // groups), w)
-    acc = conv_codes(xv, weights[1], window, groups)
-    y = program.contraction((x, xv), weights, acc, (program.code(a), program.code(w)), "i32", window, groups)
-    if out:
-        program.output(*program.threshold(*y, out), program.code(out))
-    else:
-        program.output(*y, "i32")
-
-
-def code_matmul(program, m, c, k, a, w, out=None):
-    x, xv = program.quantize(*program.input((m, c)), a)
-    weights = program.weights((k, c), w)
-    acc = xv @ weights[1].T
-    y = program.contraction((x, xv), weights, acc, (program.code(a), program.code(w)), "i32")
-    if out:
-        program.output(*program.threshold(*y, out), program.code(out))
-    else:
-        program.output(*y, "i32")
 
 
 @pytest.mark.parametrize("a", CODES)
@@ -112,14 +23,6 @@ def test_code_pairs(tmp_path, a):
                   out=program.rng.choice([None, "b1", "u2", "s4"]))
         code_matmul(program, 2, 67, 11, a, w)
     check(tmp_path, program)
-
-
-def hash_of(text):
-    return sum((i + 1) * ord(ch) for i, ch in enumerate(str(text)))
-
-
-CHANNELS = [1, 3, 63, 64, 65, 128, 200]
-OUTPUTS = [1, 7, 8, 9, 16, 31, 32, 33, 40, 64, 72, 130]
 
 
 @pytest.mark.parametrize("seed", range(10))
@@ -134,69 +37,6 @@ def test_conv_shapes(tmp_path, seed):
         code_conv(program, batch, size, c, k, a, w, random_window(rng, size),
                   out=rng.choice([None, "b1", "u1", "u2", "u3", "s2"]))
     check(tmp_path, program)
-
-
-# Targets whose instructions differ, with the kernels that use them.
-VARIANTS = {
-    "dot8-amx": ["sapphirerapids"],
-    "dot8": ["x86-64-v2", "x86-64-v3", "alderlake", "x86-64-v4", "icelake-server",
-             "aarch64", "aarch64+dotprod", "aarch64+dotprod+i8mm"],
-}
-
-
-def check_variants(tmp_path, program, kernel, targets):
-    """A kernel as each target has it, emulated, and natively where this machine is one."""
-    source = tmp_path / "net.mlir"
-    source.write_text(program.text())
-    inputs = {name[1:]: values for name, _, values in program.inputs}
-    for target in targets:
-        module = tmp_path / f"{target}-{kernel}.so"
-        options = [source, "-o", module, f"--target={target}", f"--kernel={kernel}"]
-        programs.run("hwgq-compile", *options, f"--emulate-intrinsics={programs.EMULATION}")
-        actual = programs.run_module(module, inputs, tmp_path / f"{target}-{kernel}-emulated")
-        programs.assert_same_bits(actual, program.expected, f"{target} {kernel} emulated, of {source}")
-        programs.KERNELS_RUN["emulated"] += 1
-        if target.startswith("aarch64") and not programs.EXHAUSTIVE:
-            continue  # the emulator of AArch64 is slow
-        programs.run("hwgq-compile", *options)
-        if not programs.can_open(module, target):
-            continue
-        actual = programs.run_module(module, inputs, tmp_path / f"{target}-{kernel}", target=target)
-        programs.assert_same_bits(actual, program.expected, f"{target} {kernel} of {source}")
-        programs.KERNELS_RUN["natively"] += 1
-
-
-def fits_bytes(code):
-    bits, offset, stride = CODES[code]
-    return -128 <= offset and offset + stride * ((1 << bits) - 1) <= 127
-
-
-@pytest.mark.parametrize("kernel, seed", [(kernel, seed) for kernel in VARIANTS for seed in range(4)])
-def test_dot8(tmp_path, kernel, seed):
-    """Products of bytes: pixels of 4 to 192 bytes, tiles of AMX and their neighbours, all codes."""
-    program = Program(700 + seed)
-    rng = program.rng
-    weights = [code for code in CODES if fits_bytes(code)]
-    batch = int(rng.choice([1, 2, 15, 16, 17, 33])) if seed == 3 else 2
-    for _ in range(12 if programs.EXHAUSTIVE else 4):
-        a, w = rng.choice(list(CODES)), rng.choice(weights)
-        c, k = int(rng.choice([1, 3, 4, 8, 16, 20, 31, 32, 33, 64, 65, 128, 200])), int(rng.choice(OUTPUTS))
-        out = rng.choice([None, "b1", "u2", "s4", "u8"])
-        if seed == 3 or rng.random() < 0.2:
-            code_matmul(program, batch, c, k, a, w, out)
-            continue
-        size = tuple(int(v) for v in rng.integers(3, 18, 2))
-        groups = int(rng.choice([1, 1, 1, 2, 3]))
-        if groups > 1:
-            c, k = groups * int(rng.choice([4, 12, 64])), 16 * groups * int(rng.choice([1, 2, 3]))
-        same = Window((3, 3), (1, 1), (1, 1, 1, 1))
-        code_conv(program, batch, size, c, k, a, w, same if rng.random() < 0.4 else random_window(rng, size), groups, out)
-    if seed == 0:  # one block of tiles: bits are expanded beside the products
-        code_conv(program, batch, (7, 7), 64, 130, "u2", "b1", Window((3, 3), (1, 1), (1, 1, 1, 1)), out="u2")
-        code_conv(program, batch, (4, 4), 64, 32, "s4", "u1, 3, 5", Window((1, 3), (1, 1), (0, 1, 0, 1), (1, 2)))
-    targets = VARIANTS[kernel]
-    count = len(targets) if programs.EXHAUSTIVE else 2
-    check_variants(tmp_path, program, kernel, [targets[(2 * seed + i) % len(targets)] for i in range(min(count, len(targets)))])
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -250,66 +90,6 @@ def test_matmul_shapes(tmp_path, rows):
         a, w = program.rng.choice(["b1", "u2", "s4"]), program.rng.choice(["b1", "u2, -1, 1"])
         code_matmul(program, rows, c, k, a, w, program.rng.choice([None, "b1", "u2", "u8"]))
     check(tmp_path, program)
-
-
-LOOKUP_TARGETS = ["icelake-server", "x86-64-v4", "x86-64-v3", "x86-64-v2", "aarch64"]
-
-
-def check_forced(tmp_path, program, kernel, target):
-    """The program with one kernel for every contraction; its instructions emulated where this machine lacks them."""
-    source, module, report = tmp_path / "net.mlir", tmp_path / "net.so", tmp_path / "report.json"
-    source.write_text(program.text())
-    native = can_run(target)
-    emulate = [] if native else [f"--emulate-intrinsics={programs.BUILD / 'test/emulation.o'}"]
-    programs.run("hwgq-compile", source, "-o", module, f"--target={target}", f"--kernel={kernel}",
-                 f"--report={report}", *emulate)
-    assert {layer["kernel"] for layer in programs.read_json(report)["layers"]} == {kernel}
-    inputs = {name[1:]: values for name, _, values in program.inputs}
-    actual = programs.run_module(module, inputs, tmp_path / "out", target=target if native else "host")
-    programs.assert_same_bits(actual, program.expected, f"{target} {kernel} of {source}")
-
-
-@pytest.mark.parametrize("target", LOOKUP_TARGETS)
-def test_lookup(tmp_path, target):
-    """Tables of all shuffles: rests of tiles and words, several strips, and sums that need 8, 16 and 32 bits."""
-    program = Program(1000 + LOOKUP_TARGETS.index(target))
-    same = Window((3, 3), pads=(1, 1, 1, 1))
-    code_conv(program, 2, (3, 57), 64, 64, "u2", "b1", same, out="u2")
-    code_conv(program, 2, (9, 8), 130, 70, "b1", "b1", same, out="b1")
-    code_conv(program, 2, (5, 13), 65, 9, "u3", "u2, -1, 1", Window((3, 3), (2, 2), (1, 0, 1, 1)), out="s2")
-    code_conv(program, 2, (7, 6), 3, 33, "s2", "s2", Window((2, 3), dilations=(2, 2)))
-    code_conv(program, 2, (8, 7), 70, 40, "u2, -1, 1", "b1", Window((1, 1), (2, 2)), out="u2")
-    code_conv(program, 2, (6, 12), 64, 16, "u4, -15, 2", "b1", Window((5, 5), pads=(2, 2, 2, 2)), out="u2")
-    code_conv(program, 2, (12, 13), 20, 8, "u1", "b1", Window((7, 11), (1, 2), (3, 5, 3, 5)))
-    code_conv(program, 2, (4, 9), 128, 128, "u2", "b1", same, groups=2, out="u2")
-    check_forced(tmp_path, program, "lookup", target)
-
-
-@pytest.mark.parametrize("rows", [1, 17])
-def test_lookup_matmul(tmp_path, rows):
-    program = Program(1050 + rows)
-    code_matmul(program, rows, 200, 100, "u2", "b1", "u2")
-    code_matmul(program, rows, 100, 10, "b1", "s4")
-    code_matmul(program, rows, 64, 64, "u2", "b1", "b1")
-    code_matmul(program, rows, 64 * 70, 9, "u4, -15, 2", "b1")
-    check_forced(tmp_path, program, "lookup", "host")
-
-
-def test_lookup_tasks(tmp_path):
-    """Layers of several tasks, of rows and of channels, which images share."""
-    program = Program(1070)
-    same = Window((3, 3), pads=(1, 1, 1, 1))
-    code_conv(program, 3, (7, 7), 256, 256, "u2", "b1", same, out="u2")
-    code_conv(program, 3, (26, 30), 64, 64, "u2", "b1", same, out="u2")
-    code_conv(program, 3, (26, 28), 64, 128, "b1", "b1", Window((3, 3), (2, 2), (1, 1, 1, 1)))
-    check_forced(tmp_path, program, "lookup", "host")
-
-
-def test_long_lookup(tmp_path):
-    """More lookups than 16-bit sums hold, within a filter row and over rows."""
-    program = Program(1100)
-    code_conv(program, 1, (3, 3), 64 * 33, 8, "u4, -15, 2", "u2, -1, 1", Window((3, 3), pads=(1, 1, 1, 1)))
-    check_forced(tmp_path, program, "lookup", "host")
 
 
 def test_long_sums(tmp_path):

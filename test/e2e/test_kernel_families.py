@@ -1,0 +1,93 @@
+"""Kernels made of one target's instructions: each emulated, and natively where this machine has them."""
+
+import pytest
+
+import programs
+from kernelchecks import OUTPUTS, check_forced, check_variants, code_conv, code_matmul, random_window
+from kernelnets import CODES, Program, Window
+
+# Targets whose instructions differ, with the kernels that use them.
+VARIANTS = {
+    "dot8-amx": ["sapphirerapids"],
+    "dot8": ["x86-64-v2", "x86-64-v3", "alderlake", "x86-64-v4", "icelake-server",
+             "aarch64", "aarch64+dotprod", "aarch64+dotprod+i8mm"],
+}
+
+
+def fits_bytes(code):
+    bits, offset, stride = CODES[code]
+    return -128 <= offset and offset + stride * ((1 << bits) - 1) <= 127
+
+
+@pytest.mark.parametrize("kernel, seed", [(kernel, seed) for kernel in VARIANTS for seed in range(4)])
+def test_dot8(tmp_path, kernel, seed):
+    """Products of bytes: pixels of 4 to 192 bytes, tiles of AMX and their neighbours, all codes."""
+    program = Program(700 + seed)
+    rng = program.rng
+    weights = [code for code in CODES if fits_bytes(code)]
+    batch = int(rng.choice([1, 2, 15, 16, 17, 33])) if seed == 3 else 2
+    for _ in range(12 if programs.EXHAUSTIVE else 4):
+        a, w = rng.choice(list(CODES)), rng.choice(weights)
+        c, k = int(rng.choice([1, 3, 4, 8, 16, 20, 31, 32, 33, 64, 65, 128, 200])), int(rng.choice(OUTPUTS))
+        out = rng.choice([None, "b1", "u2", "s4", "u8"])
+        if seed == 3 or rng.random() < 0.2:
+            code_matmul(program, batch, c, k, a, w, out)
+            continue
+        size = tuple(int(v) for v in rng.integers(3, 18, 2))
+        groups = int(rng.choice([1, 1, 1, 2, 3]))
+        if groups > 1:
+            c, k = groups * int(rng.choice([4, 12, 64])), 16 * groups * int(rng.choice([1, 2, 3]))
+        same = Window((3, 3), (1, 1), (1, 1, 1, 1))
+        code_conv(program, batch, size, c, k, a, w, same if rng.random() < 0.4 else random_window(rng, size), groups, out)
+    if seed == 0:  # one block of tiles: bits are expanded beside the products
+        code_conv(program, batch, (7, 7), 64, 130, "u2", "b1", Window((3, 3), (1, 1), (1, 1, 1, 1)), out="u2")
+        code_conv(program, batch, (4, 4), 64, 32, "s4", "u1, 3, 5", Window((1, 3), (1, 1), (0, 1, 0, 1), (1, 2)))
+    targets = VARIANTS[kernel]
+    count = len(targets) if programs.EXHAUSTIVE else 2
+    check_variants(tmp_path, program, kernel, [targets[(2 * seed + i) % len(targets)] for i in range(min(count, len(targets)))])
+
+
+LOOKUP_TARGETS = ["icelake-server", "x86-64-v4", "x86-64-v3", "x86-64-v2", "aarch64"]
+
+
+@pytest.mark.parametrize("target", LOOKUP_TARGETS)
+def test_lookup(tmp_path, target):
+    """Tables of all shuffles: rests of tiles and words, several strips, and sums that need 8, 16 and 32 bits."""
+    program = Program(1000 + LOOKUP_TARGETS.index(target))
+    same = Window((3, 3), pads=(1, 1, 1, 1))
+    code_conv(program, 2, (3, 57), 64, 64, "u2", "b1", same, out="u2")
+    code_conv(program, 2, (9, 8), 130, 70, "b1", "b1", same, out="b1")
+    code_conv(program, 2, (5, 13), 65, 9, "u3", "u2, -1, 1", Window((3, 3), (2, 2), (1, 0, 1, 1)), out="s2")
+    code_conv(program, 2, (7, 6), 3, 33, "s2", "s2", Window((2, 3), dilations=(2, 2)))
+    code_conv(program, 2, (8, 7), 70, 40, "u2, -1, 1", "b1", Window((1, 1), (2, 2)), out="u2")
+    code_conv(program, 2, (6, 12), 64, 16, "u4, -15, 2", "b1", Window((5, 5), pads=(2, 2, 2, 2)), out="u2")
+    code_conv(program, 2, (12, 13), 20, 8, "u1", "b1", Window((7, 11), (1, 2), (3, 5, 3, 5)))
+    code_conv(program, 2, (4, 9), 128, 128, "u2", "b1", same, groups=2, out="u2")
+    check_forced(tmp_path, program, "lookup", target)
+
+
+@pytest.mark.parametrize("rows", [1, 17])
+def test_lookup_matmul(tmp_path, rows):
+    program = Program(1050 + rows)
+    code_matmul(program, rows, 200, 100, "u2", "b1", "u2")
+    code_matmul(program, rows, 100, 10, "b1", "s4")
+    code_matmul(program, rows, 64, 64, "u2", "b1", "b1")
+    code_matmul(program, rows, 64 * 70, 9, "u4, -15, 2", "b1")
+    check_forced(tmp_path, program, "lookup", "host")
+
+
+def test_lookup_tasks(tmp_path):
+    """Layers of several tasks, of rows and of channels, which images share."""
+    program = Program(1070)
+    same = Window((3, 3), pads=(1, 1, 1, 1))
+    code_conv(program, 3, (7, 7), 256, 256, "u2", "b1", same, out="u2")
+    code_conv(program, 3, (26, 30), 64, 64, "u2", "b1", same, out="u2")
+    code_conv(program, 3, (26, 28), 64, 128, "b1", "b1", Window((3, 3), (2, 2), (1, 1, 1, 1)))
+    check_forced(tmp_path, program, "lookup", "host")
+
+
+def test_long_lookup(tmp_path):
+    """More lookups than 16-bit sums hold, within a filter row and over rows."""
+    program = Program(1100)
+    code_conv(program, 1, (3, 3), 64 * 33, 8, "u4, -15, 2", "u2, -1, 1", Window((3, 3), pads=(1, 1, 1, 1)))
+    check_forced(tmp_path, program, "lookup", "host")
