@@ -3,6 +3,7 @@
 #include "hwgq/Passes.h"
 #include "mlir/Analysis/TopologicalSortUtils.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
+#include "mlir/Dialect/Tensor/IR/Tensor.h"
 
 namespace hwgq {
 #define GEN_PASS_DEF_BITPACKFUSEEPILOGUES
@@ -96,6 +97,9 @@ public:
   }
 
   void run() {
+    for (Operation &op : block)
+      if (auto dim = dyn_cast<tensor::DimOp>(op))
+        askEarlier(dim);
     SmallVector<Operation *> roots, others;
     for (Operation &op : block)
       (isRoot(&op) ? roots : others).push_back(&op);
@@ -111,6 +115,20 @@ public:
   unsigned numGroups = 0, numMembers = 0;
 
 private:
+  /// Takes a batch from the first tensor of a chain that has it, so that nobody
+  /// needs a value in the middle of a group for its size.
+  static void askEarlier(tensor::DimOp dim) {
+    std::optional<int64_t> index = dim.getConstantIndex();
+    auto keepsSize = [&](Operation *op) {
+      return isa_and_nonnull<hwgq::AffineOp>(op) ||
+             (isa_and_nonnull<bitpack::Conv2DOp>(op) && index == 0);
+    };
+    Value source = dim.getSource();
+    while (keepsSize(source.getDefiningOp()))
+      source = source.getDefiningOp()->getOperand(0);
+    dim.getSourceMutable().assign(source);
+  }
+
   /// Element-wise work that no contraction or pool precedes; its loops are
   /// those of an operand.
   static bool isSeed(Operation *op) {

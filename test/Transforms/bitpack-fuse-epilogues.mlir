@@ -45,6 +45,34 @@ func.func @residual(%x: tensor<?x8x8x64x!hwgq.code<u2>, #bitpack.layout<planes, 
   return %s, %q, %t : tensor<?x8x8x16xf32>, tensor<?x8x8x16x!hwgq.code<u2>, #bitpack.layout<planes>>, tensor<?x8x8x16xf32>
 }
 
+// The size of a value in the middle is that of the group's input.
+
+// CHECK-LABEL: @size
+// CHECK: tensor.dim %arg0
+// CHECK: bitpack.fused -> (tensor<?x8x8x16xf32>) {
+// CHECK-NEXT: bitpack.conv2d
+// CHECK-NEXT: %[[Y:.*]] = hwgq.affine
+// CHECK-NEXT: %[[S:.*]] = linalg.generic {{.*}} ins(%[[Y]]
+// CHECK: bitpack.yield %[[S]]
+func.func @size(%x: tensor<?x8x8x64x!hwgq.code<u2>, #bitpack.layout<planes>>,
+                %w: tensor<16x1x1x64x!hwgq.code<b1>, #bitpack.layout<planes, block = 8>>) -> tensor<?x8x8x16xf32> {
+  %zero = arith.constant 0 : index
+  %acc = bitpack.conv2d %x, %w {strides = array<i64: 1, 1>, pads = array<i64: 0, 0, 0, 0>, dilations = array<i64: 1, 1>, groups = 1 : i64}
+      : tensor<?x8x8x64x!hwgq.code<u2>, #bitpack.layout<planes>>,
+        tensor<16x1x1x64x!hwgq.code<b1>, #bitpack.layout<planes, block = 8>> -> tensor<?x8x8x16xi32>
+  %y = hwgq.affine %acc {scale = array<f32: 0.5>} : tensor<?x8x8x16xi32>
+  %batch = tensor.dim %y, %zero : tensor<?x8x8x16xf32>
+  %out = tensor.empty(%batch) : tensor<?x8x8x16xf32>
+  %s = linalg.generic {indexing_maps = [#same, #same],
+                       iterator_types = ["parallel", "parallel", "parallel", "parallel"]}
+      ins(%y : tensor<?x8x8x16xf32>) outs(%out : tensor<?x8x8x16xf32>) {
+  ^bb0(%a: f32, %o: f32):
+    %0 = arith.addf %a, %a : f32
+    linalg.yield %0 : f32
+  } -> tensor<?x8x8x16xf32>
+  return %s : tensor<?x8x8x16xf32>
+}
+
 // What reads the group's codes through a contraction is kept apart from it: the
 // sum of both belongs to the second group.
 
