@@ -258,6 +258,7 @@ def test_module_for_another_machine(good, tmp_path):
     assert "aarch64" in programs.run("hwgq-run", module, "--info").stdout
 
 
+@pytest.mark.skipif(programs.SANITIZED, reason="QEMU has no room for the sanitizer's shadow memory")
 def test_module_for_features_that_are_missing(good, tmp_path):
     """On a CPU without AVX, which QEMU plays."""
     module = programs.compile_model(good / "model.onnx", tmp_path / "m.so", "--target=x86-64-v3")
