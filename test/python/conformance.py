@@ -10,7 +10,6 @@ cases whose names contain one of them. test_onnx_backend.py runs the same cases 
 import collections
 import fnmatch
 import functools
-import os
 import pathlib
 import sys
 import warnings
@@ -96,13 +95,13 @@ def _folder(path):
 
 @functools.cache
 def cases():
-    """The cases of the claimed operators: PyPI's, and with HWGQ_TEST_ALL those of Debian's libonnx-testdata."""
+    """The cases of the claimed operators: PyPI's, and those of Debian's libonnx-testdata where it is installed."""
     tests = []
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of the formulas that make the expected outputs
         for kind in ("node", "simple", "pytorch-converted", "pytorch-operator"):
             tests += [(test, kind) for test in load_model_tests(kind=kind) if test.model or test.model_dir]
-    if os.environ.get("HWGQ_TEST_ALL") and DEBIAN.is_dir():
+    if DEBIAN.is_dir():
         tests += [(_folder(folder), "debian") for folder in sorted(DEBIAN.glob("node/test_*"))]
     return [case for case in (Case(*test) for test in tests) if case.claimed]
 
