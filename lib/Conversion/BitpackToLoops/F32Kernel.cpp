@@ -2,12 +2,15 @@
 //
 // One chain of fma from +0 over (kh, kw, c) an output. Padded taps take part
 // with x = +0 (an infinite weight then gives NaN), so the input is copied into
-// a buffer with its pads first. Weights are floats, or codes kept as the bits
-// of one plane after the other and widened to f32(n) in registers.
+// a buffer with its pads first. Weights are floats, or codes that stay packed:
+// tiles of few outputs widen them in registers; a task of many outputs widens
+// them once for all, as many taps at a time as the nearest cache holds, with
+// the sums in memory between the parts of their chains.
 //
 //===----------------------------------------------------------------------===//
 #include "Epilogue.h"
 #include "FloatTile.h"
+#include "FloatWeights.h"
 
 using namespace mlir;
 using namespace hwgq;
@@ -23,19 +26,33 @@ public:
   FailureOr<Value> emit() {
     padInput();
     acts = viewRows(b, conv, padded);
-    chooseTile();
-    if (failed(code ? packBits() : packFloats()))
+    choosePlan();
+    FailureOr<FloatWeights> packed = FloatWeights::pack(b, conv, block);
+    if (failed(packed))
       return failure();
-    epilogue.emplace(b, conv, tile.block, blocksOfGroup * tile.block);
-    Tasking tasking(b, conv, blocksOfGroup, cost());
-    forEachTask(b, conv, tasking, [&](const Task &task) {
-      b.loop(task.block0, task.block1, 1,
-             [&](Value block) { emitBlock(task, block); });
-    });
+    weights = std::move(*packed);
+    if (few)
+      few->epilogue.emplace(b, conv, few->shape.block, covered());
+    if (many)
+      many->epilogue.emplace(b, conv, many->shape.block, covered());
+    forEachTask(b, conv, tasking(), [&](const Task &task) { emitTask(task); });
     return conv.result;
   }
 
 private:
+  /// A register tile of up to shape.pixels outputs, and what follows it.
+  struct Tile {
+    FloatTile shape;
+    std::optional<Epilogue> epilogue;
+  };
+
+  /// Outputs from which on it pays to widen weights in memory.
+  static constexpr int64_t kMany = 4;
+  static constexpr int64_t kMatrixRows = 32;
+
+  int64_t covered() { return weights->blocksOfGroup() * block; }
+
+  /// Nanoseconds of an output row.
   double cost() {
     return conv.macsOfRow() /
            (b.options.fma ? double(b.options.vectorBytes) : 1.0);
@@ -62,127 +79,214 @@ private:
     });
   }
 
-  void chooseTile() {
-    tile.block = getFloatBlock(b.options, conv.groupOut);
-    if (conv.group) // whose codes fill whole bytes
-      tile.block = llvm::alignTo(tile.block, 8);
-    if (code) {
-      tile.block = llvm::alignTo(tile.block, 8);
-      tile.lanes = std::max<int64_t>(8, b.options.vectorBytes / 4);
-      tile.exactProducts = code.getMin() >= -1 && code.getMax() <= 1;
-    }
-    tile.kh = conv.kh;
-    tile.kw = conv.kw;
-    tile.channels = conv.groupIn;
-    tile.pixelStep = conv.strideX * in.channels;
-    tile.tapStepX = conv.dilationX * in.channels;
-    tile.tapStepY = conv.dilationY;
-    constexpr int64_t kManyRows = 64;
-    int64_t width = conv.rowLength(kManyRows);
-    pixels = getFloatPixels(b.options, tile.block, width);
+  //===--------------------------------------------------------------------===//
+  // Tiles and tasks
+  //===--------------------------------------------------------------------===//
+
+  void choosePlan() {
+    int64_t channels = getFloatBlock(b.options, conv.groupOut);
+    if (conv.group || code) // whose codes fill whole bytes
+      channels = llvm::alignTo(channels, 8);
+    block = channels;
+    constexpr int64_t kBlock = 64;
+    if (code)
+      block = std::max(block, getFloatBlock(b.options, conv.groupOut, kBlock));
+    int64_t width = conv.rowLength(kMatrixRows);
+    bool dynamic = conv.op.isMatMul && conv.op.inputType().isDynamicDim(0);
+    int64_t outputs = conv.op.isMatMul ? width : width * out.height;
+    if (code && outputs >= kMany)
+      planMany(channels, width);
+    if (many && !dynamic)
+      return;
+    if (dynamic && code)
+      width = 1;
+    // More channels a tile where there are few outputs.
+    while (code && 2 * channels <= block &&
+           getFloatPixels(b.options, 2 * channels, width) == width)
+      channels *= 2;
+    few.emplace(makeTile(channels, width));
+  }
+
+  /// The rows of a task, and a tile whose sums for all of them fit beside the
+  /// weights; none where no tile is that narrow.
+  void planMany(int64_t channels, int64_t width) {
+    constexpr int64_t kEnough = 48, kSums = 64 << 10, kWeights = 16 << 10;
+    rows = conv.op.isMatMul
+               ? kMatrixRows
+               : std::clamp<int64_t>(out.height, 1,
+                                     llvm::divideCeil(kEnough, width));
+    outputsOfTask = conv.op.isMatMul ? rows : rows * width;
+    while (channels > 8 && outputsOfTask * channels * 4 > kSums)
+      channels /= 2;
+    if (outputsOfTask * channels * 4 > kSums)
+      return;
+    many.emplace(makeTile(channels, width));
+    run = many->shape.dense() ? conv.kw * conv.groupIn : conv.groupIn;
+    int64_t fit = std::max<int64_t>(1, kWeights / (4 * channels));
+    taps = llvm::divideCeil(run, llvm::divideCeil(run, fit));
+  }
+
+  Tile makeTile(int64_t channels, int64_t width) {
+    FloatTile shape;
+    shape.block = channels;
+    shape.exactProducts = code && code.getMin() >= -1 && code.getMax() <= 1;
+    shape.kh = conv.kh;
+    shape.kw = conv.kw;
+    shape.channels = conv.groupIn;
+    shape.pixelStep = conv.strideX * in.channels;
+    shape.tapStepX = conv.dilationX * in.channels;
+    shape.tapStepY = conv.dilationY;
+    int64_t pixels = getFloatPixels(b.options, channels, width);
     // Equal tiles leave no narrow rest.
-    pixels = llvm::divideCeil(width, llvm::divideCeil(width, pixels));
-    blocksOfGroup = llvm::divideCeil(conv.groupOut, tile.block);
+    shape.pixels = llvm::divideCeil(width, llvm::divideCeil(width, pixels));
+    return {shape, std::nullopt};
   }
 
-  /// Calls visit(block, lane, tap, index) for each weight: taps of
-  /// [kh][kw][c] and its place in [K][kh][kw][c].
-  void forEachWeight(
-      llvm::function_ref<void(int64_t, int64_t, int64_t, int64_t)> visit) {
-    int64_t taps = conv.kh * conv.kw * conv.groupIn;
-    for (int64_t k = 0; k < out.channels; ++k) {
-      int64_t group = k / conv.groupOut, inside = k % conv.groupOut;
-      int64_t block = group * blocksOfGroup + inside / tile.block;
-      for (int64_t t = 0; t < taps; ++t)
-        visit(block, inside % tile.block, t, k * taps + t);
+  Tasking tasking() {
+    int64_t blocks = weights->blocksOfGroup();
+    if (!many && !conv.op.isMatMul)
+      return Tasking(b, conv, blocks, cost());
+    if (conv.op.isMatMul)
+      rows = kMatrixRows;
+    constexpr int64_t kTask = 20'000, kTasks = 16;
+    int64_t lines =
+        conv.op.isMatMul ? conv.rowLength(1) : std::max<int64_t>(1, out.height);
+    int64_t rowTasks = llvm::divideCeil(lines, rows);
+    int64_t worth = int64_t(cost() * double(lines)) / kTask / conv.groups;
+    int64_t splits = std::min(kTasks, worth) / rowTasks;
+    return Tasking(b, conv, blocks, rows,
+                   std::clamp<int64_t>(splits, 1, blocks));
+  }
+
+  //===--------------------------------------------------------------------===//
+  // The loops of a task
+  //===--------------------------------------------------------------------===//
+
+  void emitTask(const Task &task) {
+    if (many) { // at the top of the task
+      auto memory = [&](int64_t size) {
+        return b.local(
+            MemRefType::get({size * many->shape.block}, b.getF32Type()));
+      };
+      sums = memory(outputsOfTask);
+      wide = memory(taps);
     }
+    if (!few)
+      return emitMany(task);
+    if (!many)
+      return emitFew(task);
+    Value count = b.sub(task.x1, task.x0);
+    Value less = b.cmp(arith::CmpIPredicate::ult, count, b.index(kMany));
+    auto either = [&](auto emit) {
+      return [this, emit, &task] {
+        (this->*emit)(task);
+        return Values();
+      };
+    };
+    b.when(less, {}, either(&F32Kernel::emitFew), either(&F32Kernel::emitMany));
   }
 
-  LogicalResult packFloats() {
-    ElementsAttr attr;
-    std::optional<SmallVector<float>> values;
-    if (matchPattern(conv.op.weight, m_Constant(&attr)))
-      values = getElementValues<float>(attr);
-    if (!values)
-      return conv.op.op->emitError("the weights have no readable values");
-    int64_t taps = conv.kh * conv.kw * conv.groupIn;
-    std::vector<float> packed(conv.groups * blocksOfGroup * taps * tile.block,
-                              0.0f);
-    forEachWeight([&](int64_t block, int64_t lane, int64_t t, int64_t at) {
-      packed[(block * taps + t) * tile.block + lane] = (*values)[at];
+  /// Calls body(block, channel of the block, output channel) for the tiles of
+  /// channels of a task.
+  void forEachBlock(const Task &task, const Tile &tile,
+                    llvm::function_ref<void(Value, Value, Value)> body) {
+    b.loop(task.block0, task.block1, 1, [&](Value number) {
+      Value inside = b.sub(number, b.mul(task.group, weights->blocksOfGroup()));
+      Value first =
+          b.add(b.mul(task.group, conv.groupOut), b.mul(inside, block));
+      b.loop(b.index(0), b.index(block), tile.shape.block, [&](Value channel) {
+        body(number, channel, b.add(first, channel));
+      });
     });
-    weights = b.reshape(b.constant(ArrayRef<float>(packed)),
-                        {conv.groups * blocksOfGroup, conv.kh,
-                         conv.kw * conv.groupIn, tile.block},
-                        {});
-    return success();
   }
 
-  LogicalResult packBits() {
-    FailureOr<SmallVector<uint8_t>> codes = conv.weightCodes();
-    if (failed(codes))
-      return failure();
-    int64_t taps = conv.kh * conv.kw * conv.groupIn, bits = code.getBits();
-    int64_t bytes = tile.block / 8;
-    std::vector<uint8_t> packed(
-        conv.groups * blocksOfGroup * taps * bits * bytes, 0);
-    forEachWeight([&](int64_t block, int64_t lane, int64_t t, int64_t at) {
-      for (int64_t p = 0; p < bits; ++p)
-        packed[((block * taps + t) * bits + p) * bytes + lane / 8] |=
-            (((*codes)[at] >> p) & 1) << (lane % 8);
+  /// Where the first tap of output column x and group lies in a row.
+  Value columnOf(const Task &task, Value x) {
+    return b.add(b.mul(b.mul(x, conv.strideX), in.channels),
+                 b.mul(task.group, conv.groupIn));
+  }
+
+  void emitFew(const Task &task) {
+    forEachBlock(task, *few, [&](Value number, Value from, Value channel) {
+      forEachTile(
+          b, conv, task, few->shape.pixels,
+          [&](Value n, Value y, Value x, int64_t count) {
+            FloatTile part = few->shape;
+            part.pixels = count;
+            Values accs = emitFloatTile(
+                b, b.getLoc(), b.options, part, acts, n, b.mul(y, conv.strideY),
+                columnOf(task, x), [&](Value ky, Value tap) {
+                  Value place = weights->place(b, number, ky, tap);
+                  return weights->load(b, place, from, part.block);
+                });
+            for (int64_t p = 0; p < count; ++p)
+              few->epilogue->finish(b, accs[p], n, y, b.add(x, p), channel);
+          });
     });
-    weights = b.constant(ArrayRef<uint8_t>(packed));
-    return success();
   }
 
-  /// Vectors of f32(n) of a tap: offset + sum of stride * 2^p where bit p is 1.
-  Values loadBits(Value block, Value ky, Value tap) {
-    int64_t bits = code.getBits(), bytes = tile.block / 8;
-    int64_t lanes = std::min(tile.lanes, tile.block);
-    VectorType type = b.vec(lanes, b.getF32Type());
-    VectorType mask = b.vec(lanes, b.getI1Type());
-    VectorType part = b.vec(lanes / 8, b.getI8Type());
-    Value row = b.add(b.mul(block, conv.kh), ky);
-    Value at =
-        b.mul(b.add(b.mul(row, conv.kw * conv.groupIn), tap), bits * bytes);
-    Values result;
-    for (int64_t v = 0; v < tile.block / lanes; ++v) {
-      Value sum;
-      for (int64_t p = 0; p < bits; ++p) {
-        Value set = vector::BitCastOp::create(
-            b, mask,
-            b.load(part, weights, b.add(at, p * bytes + v * lanes / 8)));
-        float low = p == 0 ? float(code.getOffset()) : 0.0f;
-        float high = low + float(code.getStride()) * float(1 << p);
-        Value term = b.select(set, b.splat(type, high), b.splat(type, low));
-        sum = sum ? Value(arith::AddFOp::create(b, sum, term)) : term;
-      }
-      result.push_back(sum);
-    }
-    return result;
-  }
-
-  void emitBlock(const Task &task, Value block) {
-    Value group = b.mul(task.group, conv.groupIn);
-    Value inside = b.sub(block, b.mul(task.group, blocksOfGroup));
-    Value channel =
-        b.add(b.mul(task.group, conv.groupOut), b.mul(inside, tile.block));
-    forEachTile(
-        b, conv, task, pixels, [&](Value n, Value y, Value x, int64_t count) {
-          FloatTile part = tile;
-          part.pixels = count;
-          if (code)
-            part.loadWeights = [&](Value ky, Value tap) {
-              return loadBits(block, ky, tap);
-            };
-          Value row = b.mul(y, conv.strideY);
-          Value column =
-              b.add(b.mul(b.mul(x, conv.strideX), in.channels), group);
-          Values accs = emitFloatTile(b, b.getLoc(), b.options, part, acts, n,
-                                      row, column, weights, block);
-          for (int64_t p = 0; p < count; ++p)
-            epilogue->finish(b, accs[p], n, y, b.add(x, p), channel);
+  void emitMany(const Task &task) {
+    const FloatTile &shape = many->shape;
+    // Sums of outputs in the order of the task.
+    auto sumsOf = [&](Value n, Value y, Value x) {
+      Value row = b.add(b.mul(n, out.height), y);
+      Value output = conv.op.isMatMul
+                         ? b.sub(x, task.x0)
+                         : b.add(b.mul(b.sub(row, task.row0), out.width), x);
+      return b.mul(output, shape.block);
+    };
+    forEachBlock(task, *many, [&](Value number, Value from, Value channel) {
+      b.zero(sums, b.index(0), b.index(outputsOfTask * shape.block));
+      b.loop(conv.kh, [&](Value ky) {
+        b.loop(conv.kw * conv.groupIn / run, [&](Value kx) {
+          b.loop(b.index(0), b.index(run), taps, [&](Value tap) {
+            Value count = run % taps
+                              ? b.min(b.sub(b.index(run), tap), b.index(taps))
+                              : b.index(taps);
+            Value place =
+                weights->place(b, number, ky, b.add(b.mul(kx, run), tap));
+            weights->widen(b, place, count, from, shape.block, wide);
+            Value shift = b.add(b.mul(kx, shape.tapStepX), tap);
+            forEachTile(
+                b, conv, task, shape.pixels,
+                [&](Value n, Value y, Value x, int64_t pixels) {
+                  Value row =
+                      b.add(b.mul(y, conv.strideY), b.mul(ky, conv.dilationY));
+                  Value column = b.add(columnOf(task, x), shift);
+                  addTaps(n, row, column, count, pixels, sumsOf(n, y, x));
+                });
+          });
         });
+      });
+      auto type = b.vec(shape.block, b.getF32Type());
+      forEachTile(b, conv, task, 1, [&](Value n, Value y, Value x, int64_t) {
+        many->epilogue->finish(b, b.load(type, sums, sumsOf(n, y, x)), n, y, x,
+                               channel);
+      });
+    });
+  }
+
+  /// Adds `count` widened taps to the sums at `at`.
+  void addTaps(Value n, Value row, Value column, Value count, int64_t pixels,
+               Value at) {
+    FloatTile part = many->shape;
+    part.pixels = pixels;
+    VectorType type = getFloatRegister(b, b.options, part);
+    int64_t lanes = type.getNumElements();
+    Values accs;
+    for (int64_t i = 0; i < pixels * part.block; i += lanes)
+      accs.push_back(b.load(type, sums, b.add(at, i)));
+    accs =
+        emitFloatTaps(b, b.getLoc(), b.options, part, acts, n, row, column,
+                      count, accs, [&](Value tap) {
+                        Values result;
+                        Value first = b.mul(tap, part.block);
+                        for (int64_t i = 0; i < part.block; i += lanes)
+                          result.push_back(b.load(type, wide, b.add(first, i)));
+                        return result;
+                      });
+    for (auto [i, acc] : llvm::enumerate(accs))
+      b.store(acc, sums, b.add(at, i * lanes));
   }
 
   LoopBuilder &b;
@@ -190,10 +294,14 @@ private:
   const Image &in, &out;
   CodeType code; // of the weights; null for floats
   Image padded;
-  FloatTile tile;
-  int64_t pixels = 1, blocksOfGroup = 1;
-  Value acts, weights;
-  std::optional<Epilogue> epilogue;
+  Value acts;
+  int64_t block = 0; // channels that weights are packed by
+  std::optional<FloatWeights> weights;
+  std::optional<Tile> few, many; // weights in registers, and in memory
+  // Of `many`: rows of a task and their outputs, taps side by side in a row,
+  // and how many of them are widened at a time.
+  int64_t rows = 1, outputsOfTask = 0, run = 1, taps = 0;
+  Value sums, wide;
 };
 
 } // namespace

@@ -6,6 +6,7 @@
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
 #include "mlir/Dialect/Vector/IR/VectorOps.h"
+#include "mlir/IR/Matchers.h"
 
 #include "llvm/Support/MathExtras.h"
 
@@ -26,17 +27,19 @@ int64_t accumulators(const LoopOptions &options) {
 }
 } // namespace
 
-int64_t getFloatBlock(const LoopOptions &options, int64_t channels) {
-  int64_t lanes = lanesOf(options);
-  int64_t vectors = options.fma && options.vectorRegisters >= 32 ? 4 : 2;
-  // Halve while half a block holds all channels, or the last block would be
-  // more than half empty.
-  int64_t block = lanes * vectors;
+int64_t getFloatBlock(const LoopOptions &options, int64_t channels,
+                      int64_t most) {
+  int64_t lanes = lanesOf(options), block = most;
   while (block > 1 &&
          (channels <= block / 2 || (block > lanes && channels % block != 0 &&
                                     channels % block <= block / 2)))
     block /= 2;
   return block;
+}
+
+int64_t getFloatBlock(const LoopOptions &options, int64_t channels) {
+  int64_t vectors = options.fma && options.vectorRegisters >= 32 ? 4 : 2;
+  return getFloatBlock(options, channels, vectors * lanesOf(options));
 }
 
 int64_t getFloatPixels(const LoopOptions &options, int64_t block,
@@ -47,17 +50,71 @@ int64_t getFloatPixels(const LoopOptions &options, int64_t block,
   return std::max<int64_t>(1, std::min<int64_t>({fit, 12, width}));
 }
 
+VectorType getFloatRegister(OpBuilder &b, const LoopOptions &options,
+                            const FloatTile &tile) {
+  int64_t lanes = std::min(lanesOf(options), tile.block);
+  while (tile.block % lanes)
+    lanes /= 2;
+  return VectorType::get(lanes, b.getF32Type());
+}
+
+namespace {
+/// for (i = 0; i < count; ++i) with carried values; the body alone for one.
+SmallVector<Value>
+carry(OpBuilder &b, Location loc, Value count, ValueRange inits,
+      llvm::function_ref<SmallVector<Value>(Value, ValueRange)> body) {
+  Value zero = arith::ConstantIndexOp::create(b, loc, 0);
+  Value one = arith::ConstantIndexOp::create(b, loc, 1);
+  if (matchPattern(count, m_One()))
+    return body(zero, inits);
+  auto op =
+      scf::ForOp::create(b, loc, zero, count, one, inits,
+                         [&](OpBuilder &, Location, Value i, ValueRange args) {
+                           scf::YieldOp::create(b, loc, body(i, args));
+                         });
+  return SmallVector<Value>(op.getResults());
+}
+} // namespace
+
+SmallVector<Value>
+emitFloatTaps(OpBuilder &b, Location loc, const LoopOptions &options,
+              const FloatTile &tile, Value acts, Value n, Value row,
+              Value column, Value count, ValueRange sums,
+              llvm::function_ref<SmallVector<Value>(Value)> weights) {
+  VectorType type = getFloatRegister(b, options, tile);
+  auto add = [&](Value x, Value y) -> Value {
+    return arith::AddIOp::create(b, loc, x, y);
+  };
+  auto fma = [&](Value x, Value y, Value z) -> Value {
+    if (options.fma || !tile.exactProducts)
+      return createFma(b, loc, x, y, z, options);
+    return arith::AddFOp::create(b, loc, arith::MulFOp::create(b, loc, x, y),
+                                 z);
+  };
+  return carry(b, loc, count, sums, [&](Value i, ValueRange args) {
+    SmallVector<Value> w = weights(i), result;
+    Value x = add(column, i);
+    for (int64_t p = 0; p < tile.pixels; ++p) {
+      Value at =
+          p ? add(x, arith::ConstantIndexOp::create(b, loc, p * tile.pixelStep))
+            : x;
+      Value element =
+          memref::LoadOp::create(b, loc, acts, ValueRange{n, row, at});
+      Value a = vector::BroadcastOp::create(b, loc, type, element);
+      for (size_t v = 0; v < w.size(); ++v)
+        result.push_back(fma(a, w[v], args[p * w.size() + v]));
+    }
+    return result;
+  });
+}
+
 SmallVector<Value> emitFloatTile(OpBuilder &b, Location loc,
                                  const LoopOptions &options,
                                  const FloatTile &tile, Value acts, Value n,
-                                 Value row, Value column, Value weights,
-                                 Value block) {
-  int64_t lanes =
-      std::min(tile.lanes ? tile.lanes : lanesOf(options), tile.block);
-  while (tile.block % lanes)
-    lanes /= 2;
-  int64_t vectors = tile.block / lanes;
-  auto type = VectorType::get(lanes, b.getF32Type());
+                                 Value row, Value column,
+                                 FloatWeightsAt weights) {
+  VectorType type = getFloatRegister(b, options, tile);
+  int64_t lanes = type.getNumElements(), vectors = tile.block / lanes;
   auto index = [&](int64_t value) -> Value {
     return arith::ConstantIndexOp::create(b, loc, value);
   };
@@ -68,60 +125,21 @@ SmallVector<Value> emitFloatTile(OpBuilder &b, Location loc,
     return y == 1 ? x : Value(arith::MulIOp::create(b, loc, x, index(y)));
   };
 
-  auto fma = [&](Value x, Value y, Value z) -> Value {
-    if (options.fma || !tile.exactProducts)
-      return createFma(b, loc, x, y, z, options);
-    return arith::AddFOp::create(b, loc, arith::MulFOp::create(b, loc, x, y),
-                                 z);
-  };
-
-  // One input element of each pixel against its weights.
-  auto step = [&](Value y, Value x, Value ky, Value tap, ValueRange sums) {
-    SmallVector<Value> w, result;
-    if (tile.loadWeights)
-      w = tile.loadWeights(ky, tap);
-    for (int64_t v = w.size(); v < vectors; ++v)
-      w.push_back(vector::LoadOp::create(
-          b, loc, type, weights, ValueRange{block, ky, tap, index(v * lanes)}));
-    for (int64_t p = 0; p < tile.pixels; ++p) {
-      Value at = p ? add(x, index(p * tile.pixelStep)) : x;
-      Value element =
-          memref::LoadOp::create(b, loc, acts, ValueRange{n, y, at});
-      Value a = vector::BroadcastOp::create(b, loc, type, element);
-      for (int64_t v = 0; v < vectors; ++v)
-        result.push_back(fma(a, w[v], sums[p * vectors + v]));
-    }
-    return result;
-  };
-  auto loop = [&](int64_t count, ValueRange inits, auto body) {
-    if (count == 1)
-      return body(index(0), inits);
-    auto op = scf::ForOp::create(
-        b, loc, index(0), index(count), index(1), inits,
-        [&](OpBuilder &, Location, Value i, ValueRange args) {
-          scf::YieldOp::create(b, loc, body(i, args));
-        });
-    return SmallVector<Value>(op.getResults());
-  };
-
   Value zero = arith::ConstantOp::create(b, loc, b.getZeroAttr(type));
   SmallVector<Value> zeros(tile.pixels * vectors, zero);
-  // Without dilation the elements of a filter row lie side by side.
-  bool dense = tile.kw == 1 || tile.tapStepX == tile.channels;
-  SmallVector<Value> sums = loop(tile.kh, zeros, [&](Value ky, ValueRange in) {
-    Value y = add(row, scale(ky, tile.tapStepY));
-    if (dense)
-      return loop(tile.kw * tile.channels, in, [&](Value j, ValueRange args) {
-        return step(y, add(column, j), ky, j, args);
+  int64_t runs = tile.dense() ? 1 : tile.kw,
+          length = tile.kw * tile.channels / runs;
+  SmallVector<Value> sums =
+      carry(b, loc, index(tile.kh), zeros, [&](Value ky, ValueRange rows) {
+        Value y = add(row, scale(ky, tile.tapStepY));
+        return carry(b, loc, index(runs), rows, [&](Value run, ValueRange in) {
+          Value left = add(column, scale(run, tile.tapStepX));
+          Value first = scale(run, length);
+          return emitFloatTaps(
+              b, loc, options, tile, acts, n, y, left, index(length), in,
+              [&](Value i) { return weights(ky, add(first, i)); });
+        });
       });
-    return loop(tile.kw, in, [&](Value kx, ValueRange outer) {
-      Value left = add(column, scale(kx, tile.tapStepX));
-      Value first = scale(kx, tile.channels);
-      return loop(tile.channels, outer, [&](Value c, ValueRange args) {
-        return step(y, add(left, c), ky, add(first, c), args);
-      });
-    });
-  });
 
   SmallVector<Value> result;
   for (int64_t p = 0; p < tile.pixels; ++p) {

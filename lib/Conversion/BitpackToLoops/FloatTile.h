@@ -8,7 +8,6 @@
 #define HWGQ_LIB_CONVERSION_BITPACKTOLOOPS_FLOATTILE_H
 
 #include "hwgq/Conversion/BitpackToLoops.h"
-#include <functional>
 
 namespace hwgq {
 
@@ -16,41 +15,60 @@ namespace hwgq {
 /// Distances are in elements, between rows in rows.
 struct FloatTile {
   int64_t pixels = 1;
-  int64_t block = 4;      // of the weight layout
+  int64_t block = 4;      // output channels
   int64_t kh = 1, kw = 1; // filter
   int64_t channels = 1;   // input channels of a tap
   int64_t pixelStep = 0;  // from an output pixel to the next: stride * C
   int64_t tapStepX = 0;   // from a tap to the next: dilation * C
   int64_t tapStepY = 1;   // rows from a tap to the next: dilation
-  /// Lanes of the vectors of a block; 0 for whole registers.
-  int64_t lanes = 0;
   /// Products with the weights are exact (weights are -1, 0 or 1), so that a
   /// product and a sum are a fused multiply-add.
   bool exactProducts = false;
-  /// Vectors of weights at (ky, kx * channels + c) of a block that is not
-  /// stored as floats.
-  std::function<llvm::SmallVector<mlir::Value>(mlir::Value, mlir::Value)>
-      loadWeights;
+
+  /// Whether the elements of a filter row lie side by side.
+  bool dense() const { return kw == 1 || tapStepX == channels; }
 };
 
-/// Output channels that one block of weights should hold: registers of
-/// weights, or less where there are fewer channels.
+/// Output channels of a tile: registers of weights, or less where there are
+/// fewer channels.
 int64_t getFloatBlock(const LoopOptions &options, int64_t channels);
+
+/// The largest block up to `most` (a power of two) of which the last one is not
+/// mostly empty.
+int64_t getFloatBlock(const LoopOptions &options, int64_t channels,
+                      int64_t most);
 
 /// Pixels of a tile in rows of `width` outputs; what is left of a row is a
 /// tile of its own, of width % pixels.
 int64_t getFloatPixels(const LoopOptions &options, int64_t block,
                        int64_t width);
 
+/// Vectors of the weights of a block at (ky, kx * channels + c).
+using FloatWeightsAt = llvm::function_ref<llvm::SmallVector<mlir::Value>(
+    mlir::Value, mlir::Value)>;
+
 /// Emits the sums of a tile: a vector<block x f32> for each pixel.
 /// acts: memref<N x rows x elements-of-a-row x f32>, padded, channels
 /// innermost; the first tap of the first pixel is at [n, row, column].
-/// weights: memref<blocks x kh x (kw*channels) x block x f32>.
 llvm::SmallVector<mlir::Value>
 emitFloatTile(mlir::OpBuilder &builder, mlir::Location loc,
               const LoopOptions &options, const FloatTile &tile,
               mlir::Value acts, mlir::Value n, mlir::Value row,
-              mlir::Value column, mlir::Value weights, mlir::Value block);
+              mlir::Value column, FloatWeightsAt weights);
+
+/// A part of it: adds to `sums`, registers of each pixel after those of the
+/// pixel before, the products of `count` elements side by side in a row, the
+/// first at [n, row, column] for the first pixel. weights(i): of element i.
+llvm::SmallVector<mlir::Value> emitFloatTaps(
+    mlir::OpBuilder &builder, mlir::Location loc, const LoopOptions &options,
+    const FloatTile &tile, mlir::Value acts, mlir::Value n, mlir::Value row,
+    mlir::Value column, mlir::Value count, mlir::ValueRange sums,
+    llvm::function_ref<llvm::SmallVector<mlir::Value>(mlir::Value)> weights);
+
+/// A register of the sums of a tile.
+mlir::VectorType getFloatRegister(mlir::OpBuilder &builder,
+                                  const LoopOptions &options,
+                                  const FloatTile &tile);
 
 } // namespace hwgq
 

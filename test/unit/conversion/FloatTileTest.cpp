@@ -70,10 +70,12 @@ public:
         [&](ValueRange arguments, Value k, Value y, Value x, int64_t pixels) {
           FloatTile shape = tile;
           shape.pixels = pixels;
-          SmallVector<Value> sums =
-              emitFloatTile(b, b.getUnknownLoc(), target, shape, arguments[0],
-                            constant(b, 0), times(b, y, c.stride),
-                            times(b, x, tile.pixelStep), arguments[1], k);
+          SmallVector<Value> sums = emitFloatTile(
+              b, b.getUnknownLoc(), target, shape, arguments[0], constant(b, 0),
+              times(b, y, c.stride), times(b, x, tile.pixelStep),
+              [&](Value ky, Value tap) {
+                return load(b, arguments[1], k, ky, tap);
+              });
           storeTile(b, sums, arguments[2], k, y, x, tile.block);
         });
     std::vector<float> out(c.outSize() * c.outSize() * blocks * tile.block,
@@ -92,6 +94,18 @@ public:
   }
 
 private:
+  /// The registers of the weights of a tap.
+  SmallVector<Value> load(OpBuilder &b, Value from, Value k, Value ky,
+                          Value tap) {
+    VectorType type = getFloatRegister(b, target, tile);
+    SmallVector<Value> result;
+    for (int64_t i = 0; i < tile.block; i += type.getNumElements())
+      result.push_back(
+          vector::LoadOp::create(b, b.getUnknownLoc(), type, from,
+                                 ValueRange{k, ky, tap, constant(b, i)}));
+    return result;
+  }
+
   /// Magnitudes of many sizes, so that roundings differ.
   static void fill(std::mt19937 &rng, std::vector<float> &to, int64_t count) {
     std::uniform_real_distribution<float> mantissa(-1, 1);
