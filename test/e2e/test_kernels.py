@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import programs
-from kernelchecks import CHANNELS, OUTPUTS, check, code_conv, code_matmul, hash_of, random_window
+from kernelchecks import CHANNELS, OUTPUTS, TARGETS, can_run, check, code_conv, code_matmul, hash_of, random_window
 from kernelnets import CODES, Program, Window, array, conv_codes, conv_floats
 
 
@@ -125,16 +125,51 @@ def test_float_conv(tmp_path, seed):
     check(tmp_path, program)
 
 
+def float_matmul(program, rows, c, k, code, wild=False):
+    x = program.input((rows, c), wild)
+    w = program.weights((k, c), code) if code else program.float_weights((k, c))
+    y = conv_floats(x[1][:, None, None], w[1].astype(np.float32)[:, None, None], Window((1, 1)), 1)[:, 0, 0]
+    kinds = ("f32", program.code(code) if code else "f32")
+    program.output(*program.contraction(x, w, y, kinds, "f32"), "f32")
+
+
 @pytest.mark.parametrize("rows", [1, 3, 20])
 def test_float_matmul(tmp_path, rows):
     program = Program(500 + rows)
     for c, k, code in itertools.product([1, 40, 130], [1, 10, 64, 100], [None, "b1", "u2, -1, 1"]):
-        x = program.input((rows, c), wild=c == 40)
-        w = program.weights((k, c), code) if code else program.float_weights((k, c))
-        y = conv_floats(x[1][:, None, None], w[1].astype(np.float32)[:, None, None], Window((1, 1)), 1)[:, 0, 0]
-        kinds = ("f32", program.code(code) if code else "f32")
-        program.output(*program.contraction(x, w, y, kinds, "f32"), "f32")
+        float_matmul(program, rows, c, k, code, wild=c == 40)
     check(tmp_path, program)
+
+
+def test_parts_of_chains(tmp_path):
+    """Packed and many weights of float layers: parts of chains with a rest, wide rows, groups, single outputs."""
+    program = Program(570)
+    same = Window((3, 3), pads=(1, 1, 1, 1))
+    float_conv(program, 2, (5, 7), 67, 64, same, 1, "b1")
+    float_conv(program, 2, (14, 9), 40, 16, Window((3, 3), (2, 2), (1, 1, 1, 1), (2, 2)), 1, "u2, -1, 1", wild=True)
+    float_conv(program, 2, (3, 300), 3, 64, Window((1, 1)), 1, "b1")
+    float_conv(program, 2, (1, 2100), 2, 64, Window((1, 3)), 1, "b1")
+    float_conv(program, 2, (8, 8), 24, 160, same, 2, "b1", wild=True)
+    float_conv(program, 2, (3, 3), 20, 130, Window((3, 3)), 1, "b1")
+    float_conv(program, 2, (6, 6), 9, 24, same, 1, "s4")
+    float_conv(program, 2, (4, 5), 150, 64, same)
+    check(tmp_path, program, kernels=("auto",))
+
+
+@pytest.mark.parametrize("rows", [1, 2, 3, 40])
+def test_float_matmul_of_fixed_rows(tmp_path, rows):
+    """Tiles of few rows are wider."""
+    program = Program(580)
+    for c, k, code in [(300, 64, "b1"), (300, 200, "b1"), (300, 40, "u2, -1, 1"), (1100, 64, None)]:
+        float_matmul(program, rows, c, k, code)
+    source = tmp_path / "net.mlir"
+    source.write_text(program.text())
+    inputs = {name[1:]: values for name, _, values in program.inputs}
+    for target in filter(can_run, TARGETS):
+        module = tmp_path / f"{target}.so"
+        programs.run("hwgq-compile", source, "-o", module, f"--target={target}", f"--batch={rows}")
+        actual = programs.run_module(module, inputs, tmp_path / target, target=target)
+        programs.assert_same_bits(actual, program.expected, f"{target} of {source}")
 
 
 def elementwise(program, name, values):

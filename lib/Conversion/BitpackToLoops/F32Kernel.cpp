@@ -3,9 +3,9 @@
 // One chain of fma from +0 over (kh, kw, c) an output. Padded taps take part
 // with x = +0 (an infinite weight then gives NaN), so the input is copied into
 // a buffer with its pads first. Weights are floats, or codes that stay packed:
-// tiles of few outputs widen them in registers; a task of many outputs widens
-// them once for all, as many taps at a time as the nearest cache holds, with
-// the sums in memory between the parts of their chains.
+// tiles of few outputs widen them in registers. A task of many outputs takes
+// as many taps at a time as the nearest cache holds, codes widened once for all
+// outputs, with the sums in memory between the parts of their chains.
 //
 //===----------------------------------------------------------------------===//
 #include "Epilogue.h"
@@ -46,7 +46,8 @@ private:
     std::optional<Epilogue> epilogue;
   };
 
-  /// Outputs from which on it pays to widen weights in memory.
+  /// Outputs from which on it pays to widen weights in memory, or to read them
+  /// in parts.
   static constexpr int64_t kMany = 4;
   static constexpr int64_t kMatrixRows = 32;
 
@@ -94,11 +95,13 @@ private:
     int64_t width = conv.rowLength(kMatrixRows);
     bool dynamic = conv.op.isMatMul && conv.op.inputType().isDynamicDim(0);
     int64_t outputs = conv.op.isMatMul ? width : width * out.height;
-    if (code && outputs >= kMany)
+    constexpr int64_t kFar = 256 << 10; // bytes that outer caches hold
+    bool far = conv.kh * conv.kw * conv.groupIn * channels * 4 > kFar;
+    if ((code || far) && outputs >= kMany)
       planMany(channels, width);
     if (many && !dynamic)
       return;
-    if (dynamic && code)
+    if (many)
       width = 1;
     // More channels a tile where there are few outputs.
     while (code && 2 * channels <= block &&
@@ -169,7 +172,8 @@ private:
             MemRefType::get({size * many->shape.block}, b.getF32Type()));
       };
       sums = memory(outputsOfTask);
-      wide = memory(taps);
+      if (code)
+        wide = memory(taps);
     }
     if (!few)
       return emitMany(task);
@@ -245,16 +249,22 @@ private:
                               : b.index(taps);
             Value place =
                 weights->place(b, number, ky, b.add(b.mul(kx, run), tap));
-            weights->widen(b, place, count, from, shape.block, wide);
+            if (code)
+              weights->widen(b, place, count, from, shape.block, wide);
+            auto weightsOf = [&](Value i) {
+              return code
+                         ? loadWide(i)
+                         : weights->load(b, b.add(place, i), from, shape.block);
+            };
             Value shift = b.add(b.mul(kx, shape.tapStepX), tap);
-            forEachTile(
-                b, conv, task, shape.pixels,
-                [&](Value n, Value y, Value x, int64_t pixels) {
-                  Value row =
-                      b.add(b.mul(y, conv.strideY), b.mul(ky, conv.dilationY));
-                  Value column = b.add(columnOf(task, x), shift);
-                  addTaps(n, row, column, count, pixels, sumsOf(n, y, x));
-                });
+            forEachTile(b, conv, task, shape.pixels,
+                        [&](Value n, Value y, Value x, int64_t pixels) {
+                          Value row = b.add(b.mul(y, conv.strideY),
+                                            b.mul(ky, conv.dilationY));
+                          Value column = b.add(columnOf(task, x), shift);
+                          addTaps(n, row, column, count, pixels,
+                                  sumsOf(n, y, x), weightsOf);
+                        });
           });
         });
       });
@@ -266,9 +276,19 @@ private:
     });
   }
 
-  /// Adds `count` widened taps to the sums at `at`.
+  /// The registers of widened weights of tap i.
+  Values loadWide(Value i) {
+    int64_t channels = many->shape.block;
+    VectorType type = getFloatRegister(b, b.options, many->shape);
+    Values result;
+    for (int64_t at = 0; at < channels; at += type.getNumElements())
+      result.push_back(b.load(type, wide, b.add(b.mul(i, channels), at)));
+    return result;
+  }
+
+  /// Adds `count` taps to the sums at `at`.
   void addTaps(Value n, Value row, Value column, Value count, int64_t pixels,
-               Value at) {
+               Value at, llvm::function_ref<Values(Value)> weightsOf) {
     FloatTile part = many->shape;
     part.pixels = pixels;
     VectorType type = getFloatRegister(b, b.options, part);
@@ -276,15 +296,8 @@ private:
     Values accs;
     for (int64_t i = 0; i < pixels * part.block; i += lanes)
       accs.push_back(b.load(type, sums, b.add(at, i)));
-    accs =
-        emitFloatTaps(b, b.getLoc(), b.options, part, acts, n, row, column,
-                      count, accs, [&](Value tap) {
-                        Values result;
-                        Value first = b.mul(tap, part.block);
-                        for (int64_t i = 0; i < part.block; i += lanes)
-                          result.push_back(b.load(type, wide, b.add(first, i)));
-                        return result;
-                      });
+    accs = emitFloatTaps(b, b.getLoc(), b.options, part, acts, n, row, column,
+                         count, accs, weightsOf);
     for (auto [i, acc] : llvm::enumerate(accs))
       b.store(acc, sums, b.add(at, i * lanes));
   }

@@ -192,7 +192,10 @@ double bitpack::dot8Cost(const Contraction &c, const KernelTarget &target) {
 
 double bitpack::f32Cost(const Contraction &c, const KernelTarget &target) {
   bool fma = target.has("fma") || target.has("neon");
-  double rate = fma ? byWidth(target, 55, 32, 16) : 0.3;
+  double rate = fma ? byWidth(target, 70, 36, 18) : 0.3;
+  constexpr int64_t kWidened = 4; // below, weights are widened for each output
+  if (fma && c.weightCode() && c.positions() < kWidened)
+    rate = byWidth(target, 25, 21, 10);
   double bits = c.weightCode() ? c.weightCode().getBits() : 32;
   return paddedMacs(c, 1, target.vectorBytes / 4, c.positions()) / rate +
          weightTraffic(c, bits);
