@@ -286,10 +286,37 @@ private:
   }
 
   LogicalResult convertOp(hwgq::PadOp op) {
-    return finish(op, bitpack::PadOp::create(
-                          builder, op.getLoc(), packedType(op),
-                          packed(op.getInput()), op.getLowAttr(),
-                          op.getHighAttr(), cast<IntegerAttr>(op.getValue())));
+    RankedTensorType type = packedType(op);
+    int64_t rank = type.getRank();
+    auto value = cast<IntegerAttr>(op.getValue());
+    Value padded = packed(op.getInput());
+    if (rank == 2 || rank == 4)
+      return finish(op, bitpack::PadOp::create(builder, op.getLoc(), type,
+                                               padded, op.getLowAttr(),
+                                               op.getHighAttr(), value));
+    // As an image, one dimension after the other.
+    auto current = cast<RankedTensorType>(padded.getType());
+    for (int64_t d = 0; d < rank; ++d) {
+      if (!op.getLow()[d] && !op.getHigh()[d])
+        continue;
+      SmallVector<int64_t> shape(current.getShape());
+      shape[d] = type.getDimSize(d);
+      padded = relayoutTo(asImage(current, d), padded);
+      current = RankedTensorType::get(shape, type.getElementType(),
+                                      current.getEncoding());
+      int64_t at = d == 0 ? 0 : d == rank - 1 ? 3 : 2, inner = 1;
+      if (at == 2)
+        for (int64_t size : ArrayRef(shape).slice(d + 1).drop_back())
+          inner *= size;
+      SmallVector<int64_t> low(4, 0), high(4, 0);
+      low[at] = op.getLow()[d] * inner;
+      high[at] = op.getHigh()[d] * inner;
+      padded =
+          bitpack::PadOp::create(builder, op.getLoc(), asImage(current, d),
+                                 padded, builder.getDenseI64ArrayAttr(low),
+                                 builder.getDenseI64ArrayAttr(high), value);
+    }
+    return finish(op, relayoutTo(type, padded).getDefiningOp());
   }
 
   LogicalResult convertOp(tensor::ConcatOp op) {

@@ -207,7 +207,11 @@ LogicalResult RelayoutOp::verify() {
   std::optional<int64_t> from = statics(x), to = statics(y);
   if (!from || !to) // C1
     return emitOpError("has more elements than 64 bits count");
-  if (x.getNumDynamicDims() == y.getNumDynamicDims() && *from != *to) // C1
+  // A dynamic size may be a multiple of the other one.
+  bool equal = *from == *to;
+  if (!x.hasStaticShape() && !y.hasStaticShape() && *from && *to)
+    equal = *from % *to == 0 || *to % *from == 0;
+  if (!equal && x.hasStaticShape() == y.hasStaticShape()) // C1
     return emitOpError("input and result must have as many elements");
   return success();
 }
