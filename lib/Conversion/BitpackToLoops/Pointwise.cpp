@@ -72,6 +72,24 @@ void Pointwise::addTables(LoopBuilder &b, Operation &inner) {
   }
 }
 
+bool Pointwise::isLinear() const {
+  if (llvm::any_of(stored, [](auto &entry) { return entry.second.hasHalo(); }))
+    return false;
+  auto byChannel = [&](AffineExpr expr) {
+    auto dim = dyn_cast<AffineDimExpr>(expr);
+    return !dim || int64_t(dim.getPosition()) == rank - 1;
+  };
+  for (auto generic : body.getOps<linalg::GenericOp>())
+    for (OpOperand *input : generic.getDpsInputOperands()) {
+      auto found = operands.find(input->get());
+      if (found != operands.end() && found->second.flat &&
+          !llvm::all_of(generic.getMatchingIndexingMap(input).getResults(),
+                        byChannel))
+        return false;
+    }
+  return true;
+}
+
 bool Pointwise::hasUnwritten() const {
   return llvm::any_of(stored, [](auto &entry) {
     const Image &image = entry.second;

@@ -39,6 +39,9 @@ public:
   /// Size and batch of the results, as a plain image without memory.
   const Image &shape() const { return size; }
 
+  /// Whether pixel (n, y, x) may be given as (n, 0, y * width + x).
+  bool isLinear() const;
+
   /// Whether a result has memory that emit() does not write; clearRow() writes
   /// that of row y, and has to come first.
   bool hasUnwritten() const;

@@ -1,0 +1,110 @@
+//===- AmxShape.cpp - how a contraction is cut for AMX --------------------===//
+#include "AmxShape.h"
+#include "Epilogue.h"
+
+using namespace mlir;
+using namespace hwgq;
+
+/// Most rows of a matrix that a task takes.
+static constexpr int64_t kMatrixRows = 256;
+
+AmxShape::AmxShape(const ConvLoops &conv) {
+  form = conv.op.isMatMul                         ? Form::Matrix
+         : conv.strideX == 1 && conv.strideY == 1 ? Form::Run
+                                                  : Form::Rows;
+  chooseWindow(conv);
+  chooseTasks(conv);
+  chooseBlock(conv);
+  chooseWeights(conv);
+}
+
+void AmxShape::chooseWindow(const ConvLoops &conv) {
+  const Image &in = conv.input;
+  int64_t taps = conv.kw, bytes = in.pixelSize();
+  if (conv.groups > 1)
+    bytes = conv.groupIn;
+  else if (conv.dilationX == 1) { // the taps of a filter row are one place
+    bytes *= conv.kw;
+    taps = 1;
+  }
+  tile.kh = conv.kh;
+  tile.kw = taps;
+  tile.strideY = conv.dilationY * in.rowSize();
+  tile.strideX = conv.dilationX * in.pixelSize();
+  tile.pixelStep = conv.strideX * in.pixelSize();
+  // Equal steps, of whole groups of four bytes.
+  for (tile.steps = llvm::divideCeil(bytes, 64); bytes % (4 * tile.steps);)
+    ++tile.steps;
+  placeBytes = bytes;
+  tile.depth = bytes / tile.steps;
+}
+
+void AmxShape::chooseTasks(const ConvLoops &conv) {
+  constexpr double kRate = 1200, kTask = 15e3; // MAC/ns, ns
+  constexpr int64_t kTasks = 16, kChannels = 2 * AmxTile::kLanes;
+  double whole = double(conv.op.macs()) / kRate;
+  int64_t blocks = llvm::divideCeil(conv.groupOut, kChannels);
+  if (form == Form::Matrix) {
+    taskRows = std::min(conv.rowLength(kMatrixRows), kMatrixRows);
+    whole *= double(taskRows);
+    taskSplits = std::clamp<int64_t>(int64_t(whole / kTask), 1, blocks);
+    stripLength = taskRows;
+    stripTiles = llvm::divideCeil(taskRows, AmxTile::kRows);
+    return;
+  }
+  int64_t height = std::max<int64_t>(1, conv.output.height);
+  int64_t width = conv.output.width;
+  int64_t tasks = std::clamp<int64_t>(int64_t(whole / kTask), 1, kTasks);
+  taskSplits = std::clamp<int64_t>(tasks / conv.groups, 1, blocks);
+  int64_t strips =
+      std::clamp<int64_t>(tasks / (taskSplits * conv.groups), 1, height);
+  // Equal strips, none of which lies in two images.
+  taskRows = llvm::divideCeil(height, strips);
+  while (height % taskRows)
+    ++taskRows;
+  if (form == Form::Run) {
+    stripLength = (taskRows - 1) * conv.input.fullWidth() + width;
+    stripTiles = llvm::divideCeil(stripLength, AmxTile::kRows);
+  } else {
+    tilesPerRow = llvm::divideCeil(width, AmxTile::kRows);
+    stripLength = width;
+    stripTiles = taskRows * tilesPerRow;
+  }
+}
+
+void AmxShape::chooseBlock(const ConvLoops &conv) {
+  int64_t channelTiles = llvm::divideCeil(conv.groupOut, AmxTile::kLanes);
+  int64_t tiles = stripTiles;
+  tile.pixelTiles = tiles == 1 ? 1 : tiles <= 2 || tiles > 4 ? 2 : tiles;
+  tile.channelTiles = tile.pixelTiles == 1 ? 4 : tile.pixelTiles == 2 ? 2 : 1;
+  tile.channelTiles = std::min(tile.channelTiles, channelTiles);
+  if (conv.groups > 1)
+    while (channelTiles % tile.channelTiles)
+      --tile.channelTiles;
+  if (tile.channelTiles == 1)
+    tile.pixelTiles = std::min<int64_t>(tiles, 4);
+  blocksOfGroup = llvm::divideCeil(channelTiles, tile.channelTiles);
+  taskSplits = std::min(taskSplits, blocksOfGroup);
+  pairs = tile.channelTiles % 2 == 0 && Epilogue::prefers16(conv);
+}
+
+void AmxShape::chooseWeights(const ConvLoops &conv) {
+  constexpr int64_t kStack = 160 << 10, kBits = 2;
+  if (conv.weightCode().getBits() > kBits)
+    return;
+  bool once = stripTiles <= tile.pixelTiles;
+  if (once && tile.stepBytes() % 64 == 0)
+    weights = Weights::Ring;
+  else if (tile.totalSteps() * tile.stepBytes() <= kStack)
+    weights = Weights::Block;
+}
+
+bool AmxShape::repeats() const {
+  return form == Form::Matrix || stripLength % AmxTile::kRows ||
+         stripTiles % tile.pixelTiles;
+}
+
+int64_t AmxShape::channelOf(int64_t j, int64_t column) const {
+  constexpr int64_t kLanes = AmxTile::kLanes;
+  return pairs ? j / 2 * 2 * kLanes + 2 * column + j % 2 : j * kLanes + column;
+}
