@@ -30,6 +30,9 @@ public:
   /// Whether S is needed.
   bool needsSums() const { return weightOffset != 0; }
 
+  /// Whether accumulators depend on where in the image the output lies.
+  bool needsPlace() const { return rowClass || colClass; }
+
   /// The accumulators of channels [channel, ...) of output (y, x): `products`
   /// are their P, i32 or a vector of i32 or i16; `sum` is S, i32, or null
   /// without need.

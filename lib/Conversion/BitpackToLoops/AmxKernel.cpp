@@ -67,7 +67,8 @@ private:
   /// Whether pixels need no row: those of a run are one after another in the
   /// results, too.
   bool isLinear() const {
-    if (shape.form != Form::Run || in.fullWidth() != out.width)
+    if (shape.form != Form::Run || in.fullWidth() != out.width ||
+        accumulator->needsPlace())
       return false;
     return conv.group ? conv.group->isLinear() : !out.hasHalo();
   }
@@ -104,14 +105,18 @@ private:
 
   /// Steps that there is room for.
   int64_t places() const {
-    return shape.weights == Weights::Ring ? kPlaces
-                                          : tile.totalSteps() + kAhead;
+    if (shape.weights == Weights::Ring)
+      return kPlaces;
+    int64_t blocks = shape.pixelsFirst ? shape.blocksOfTask() : 1;
+    return blocks * tile.totalSteps() + kAhead;
   }
 
   /// The byte of `expanded` where step k of a block stands.
   Value placeOf(Value block, Value k) {
     if (shape.weights == Weights::Ring)
       k = b.andi(stepOf(block, k), b.index(kPlaces - 1));
+    else if (shape.pixelsFirst)
+      k = stepOf(b.sub(block, firstBlock), k);
     return b.mul(k, tile.stepBytes());
   }
 
@@ -129,8 +134,7 @@ private:
   }
 
   void expandFirst(Value block) {
-    for (int64_t k = 0; k < kAhead; ++k)
-      expandStep(block, b.index(k));
+    b.loop(kAhead, [&](Value k) { expandStep(block, k); });
   }
 
   /// The address of the weights of step k of a block.
@@ -177,25 +181,40 @@ private:
     if (shape.weights != Weights::Bytes)
       expanded = b.local(
           MemRefType::get({places() * tile.stepBytes()}, b.getI8Type()));
+    firstBlock = task.block0;
     Strip strip = stripOf(task);
     tileRows = b.min(strip.length, b.index(AmxTile::kRows));
     emitAmxConfigure(b, tile, tileRows, config);
     if (shape.weights == Weights::Ring)
       expandFirst(task.block0);
     Value zero = b.index(0), count = b.ceilDiv(strip.tiles, tile.pixelTiles);
-    Values last = b.carry(
-        task.block0, task.block1, 1, {zero, zero, zero},
-        [&](Value channels, ValueRange before) {
-          if (shape.weights == Weights::Block)
-            expandFirst(channels);
-          return b.carry(zero, count, 1, before,
-                         [&](Value t, ValueRange previous) {
-                           Block block{b.add(previous[0], 1), t, channels};
-                           emitBlock(strip, block,
-                                     {previous[0], previous[1], previous[2]});
-                           return Values{block.number, t, channels};
-                         });
-        });
+    auto compute = [&](Value t, Value channels, ValueRange before) {
+      Block block{b.add(before[0], 1), t, channels};
+      if (shape.weights == Weights::Block)
+        b.when(isZero(t), [&] { expandFirst(channels); });
+      emitBlock(strip, block, {before[0], before[1], before[2]});
+      return Values{block.number, t, channels};
+    };
+    auto tiles = [&](ValueRange before, LoopBuilder::CarryBody body) {
+      return b.carry(zero, count, 1, before, body);
+    };
+    auto blocks = [&](ValueRange before, LoopBuilder::CarryBody body) {
+      return b.carry(task.block0, task.block1, 1, before, body);
+    };
+    Values none = {zero, zero, zero};
+    Values last = shape.pixelsFirst
+                      ? tiles(none,
+                              [&](Value t, ValueRange before) {
+                                return blocks(before, [&](Value block,
+                                                          ValueRange before) {
+                                  return compute(t, block, before);
+                                });
+                              })
+                      : blocks(none, [&](Value block, ValueRange before) {
+                          return tiles(before, [&](Value t, ValueRange before) {
+                            return compute(t, block, before);
+                          });
+                        });
     b.loop(tile.pixelTiles, [&](Value i) {
       finishTile(strip, {last[0], last[1], last[2]}, i, b.index(0),
                  AmxTile::kRows);
@@ -338,8 +357,8 @@ private:
   AmxShape shape;
   const AmxTile &tile;
   bool linear = false;
-  Value weights;                     // bytes, or words of bits
-  Value scratch, expanded, tileRows; // of the task
+  Value weights;                                 // bytes, or words of bits
+  Value scratch, expanded, tileRows, firstBlock; // of the task
   std::optional<Accumulator> accumulator;
   std::optional<Epilogue> epilogue;
 };

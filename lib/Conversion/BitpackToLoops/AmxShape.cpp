@@ -42,6 +42,7 @@ void AmxShape::chooseWindow(const ConvLoops &conv) {
 void AmxShape::chooseTasks(const ConvLoops &conv) {
   constexpr double kRate = 1200, kTask = 15e3; // MAC/ns, ns
   constexpr int64_t kTasks = 16, kChannels = 2 * AmxTile::kLanes;
+  constexpr int64_t kTaskWeights = 128 << 10;
   double whole = double(conv.op.macs()) / kRate;
   int64_t blocks = llvm::divideCeil(conv.groupOut, kChannels);
   if (form == Form::Matrix) {
@@ -55,7 +56,11 @@ void AmxShape::chooseTasks(const ConvLoops &conv) {
   int64_t height = std::max<int64_t>(1, conv.output.height);
   int64_t width = conv.output.width;
   int64_t tasks = std::clamp<int64_t>(int64_t(whole / kTask), 1, kTasks);
-  taskSplits = std::clamp<int64_t>(tasks / conv.groups, 1, blocks);
+  // Pixels of 1x1 windows are read by every split of the channels.
+  int64_t splits = tasks / conv.groups;
+  if (conv.kh * conv.kw == 1)
+    splits = conv.groupIn * conv.groupOut / kTaskWeights;
+  taskSplits = std::clamp<int64_t>(splits, 1, blocks);
   int64_t strips =
       std::clamp<int64_t>(tasks / (taskSplits * conv.groups), 1, height);
   // Equal strips, none of which lies in two images.
@@ -90,13 +95,21 @@ void AmxShape::chooseBlock(const ConvLoops &conv) {
 
 void AmxShape::chooseWeights(const ConvLoops &conv) {
   constexpr int64_t kStack = 160 << 10, kBits = 2;
+  int64_t blockBytes = tile.totalSteps() * tile.stepBytes();
+  bool once = stripTiles <= tile.pixelTiles;
+  // A larger window reads pixels again anyway, from the nearest cache.
+  pixelsFirst = !once && conv.kh * conv.kw == 1 &&
+                blocksOfTask() * blockBytes <= kStack;
   if (conv.weightCode().getBits() > kBits)
     return;
-  bool once = stripTiles <= tile.pixelTiles;
-  if (once && tile.stepBytes() % 64 == 0)
+  if (once)
     weights = Weights::Ring;
-  else if (tile.totalSteps() * tile.stepBytes() <= kStack)
+  else if (blockBytes <= kStack)
     weights = Weights::Block;
+}
+
+int64_t AmxShape::blocksOfTask() const {
+  return llvm::divideCeil(blocksOfGroup, taskSplits);
 }
 
 bool AmxShape::repeats() const {

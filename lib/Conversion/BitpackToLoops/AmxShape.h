@@ -32,6 +32,8 @@ struct AmxShape {
   int64_t length() const { return stripLength; }
   /// Tiles of a strip; not of a matrix.
   int64_t tiles() const { return stripTiles; }
+  /// Most blocks of channels of a task.
+  int64_t blocksOfTask() const;
   /// Whether a tile may have outputs of the one before it, or none.
   bool repeats() const;
   /// The channel of a block that column `column` of channel tile j computes.
@@ -43,6 +45,9 @@ struct AmxShape {
   int64_t placeBytes = 0; // of a place of the window
   int64_t tilesPerRow = 1, blocksOfGroup = 1;
   int64_t taskRows = 1, taskSplits = 1;
+  /// All blocks of channels of the task are computed for a block of pixels
+  /// before the next: activations are read and results written once, in order.
+  bool pixelsFirst = false;
   /// Sums fit 16 bits, and neighbouring channels are computed by two tiles, so
   /// that two registers of sums become one.
   bool pairs = false;
