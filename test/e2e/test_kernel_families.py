@@ -43,9 +43,9 @@ def test_dot8(tmp_path, kernel, seed):
         code_conv(program, batch, (7, 7), 64, 130, "u2", "b1", Window((3, 3), (1, 1), (1, 1, 1, 1)), out="u2")
         code_conv(program, batch, (4, 4), 64, 32, "s4", "u1, 3, 5", Window((1, 3), (1, 1), (0, 1, 0, 1), (1, 2)))
     if seed == 1:  # 1x1: strips, each of all channels; planes, so rows without borders; rows of whole and part tiles
-        code_conv(program, 1, (24, 28), 96, 600, "u2", "b1", Window((1, 1), (1, 1), (0, 0, 0, 0)), out="u2")
-        code_conv(program, 2, (9, 35), 64, 80, "u2", "b1", Window((1, 1), (2, 2), (0, 0, 0, 0)), out="b1")
-        code_conv(program, 2, (7, 5), 64, 48, "s4", "s4", Window((1, 1), (1, 1), (0, 0, 0, 0)))
+        code_conv(program, batch, (24, 28), 96, 600, "u2", "b1", Window((1, 1), (1, 1), (0, 0, 0, 0)), out="u2")
+        code_conv(program, batch, (9, 35), 64, 80, "u2", "b1", Window((1, 1), (2, 2), (0, 0, 0, 0)), out="b1")
+        code_conv(program, batch, (7, 5), 64, 48, "s4", "s4", Window((1, 1), (1, 1), (0, 0, 0, 0)))
     targets = VARIANTS[kernel]
     count = len(targets) if programs.EXHAUSTIVE else 2
     check_variants(tmp_path, program, kernel, [targets[(2 * seed + i) % len(targets)] for i in range(min(count, len(targets)))])
