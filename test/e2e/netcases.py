@@ -8,7 +8,6 @@ import tempfile
 
 import numpy as np
 import onnx
-import onnxruntime
 from onnx import helper, numpy_helper
 
 import programs
@@ -115,13 +114,6 @@ def weight_counts(model):
 
 def float_expressible(model):
     return not any(node.domain for node in model.graph.node)
-
-
-def onnxruntime_session(model):
-    options = onnxruntime.SessionOptions()
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    options.log_severity_level = 3
-    return onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
 
 
 def float_value(name):

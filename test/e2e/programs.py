@@ -16,6 +16,7 @@ import shutil
 import subprocess
 
 import numpy as np
+import onnxruntime
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BUILD = pathlib.Path(os.environ.get("HWGQ_BUILD", ROOT / "build")).resolve()
@@ -198,3 +199,12 @@ def assert_same_bits(actual, expected, what=""):
             raise AssertionError(
                 f"{where}: {np.count_nonzero(~same)} of {a.size} differ, first at {first}: {a[first]!r} against {b[first]!r}"
             )
+
+
+def onnxruntime_session(model):
+    """ONNX Runtime without its graph optimisations, which change quantised results."""
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    options.intra_op_num_threads = 1
+    options.log_severity_level = 3
+    return onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])

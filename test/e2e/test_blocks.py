@@ -1,4 +1,4 @@
-"""Small networks of the blocks that quantised architectures are made of, in QONNX's form.
+"""Small networks of the blocks that quantised architectures are made of, in three ways of writing quantisers.
 
 All scales are powers of two, so that float32 arithmetic is exact but for batch norms: the module must have the
 bits of the hwgq phase, agree with the file as it stands, and run every layer with two quantised operands on codes.
@@ -15,6 +15,10 @@ QONNX = "qonnx.custom_op.general"
 SAME = {"kernel_shape": [3, 3], "pads": [1] * 4}
 
 
+def limits(bits, signed):
+    return (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) if signed else (0, 2**bits - 1)
+
+
 class Net(Graph):
     """A graph with quantisers, seeded weights and batch norms."""
 
@@ -24,6 +28,39 @@ class Net(Graph):
 
     def ints(self, *values):
         return self.constant(values, np.int64)
+
+    def draw(self, shape, bits):
+        """Weights on a grid of 1/4, narrow as in a sign-magnitude code."""
+        values = self.rng.standard_normal(shape)
+        if bits == 1:
+            return np.where(values >= 0, 0.25, -0.25)
+        most = 2 ** (bits - 1) - 1
+        return np.clip(np.round(values * 4), -most, most) / 4
+
+    def quant(self, x, bits=2, scale=0.5, signed=0):
+        """round(x / scale), clipped to the integers of so many bits, times scale."""
+        low, high = limits(bits, signed)
+        y = self.op("Clip", self.op("Div", x, self.constant(scale)), self.constant(low), self.constant(high))
+        return self.op("Mul", self.op("Round", y), self.constant(scale))
+
+    def weights(self, shape, bits):
+        return self.constant(self.draw(shape, bits))
+
+    def bn(self, x, c):
+        ranges = [(-1, 1.5), (-0.5, 0.5), (-1, 1), (0.5, 4)]
+        return self.op("BatchNormalization", x, *(self.constant(self.rng.uniform(*r, c)) for r in ranges))
+
+    def conv(self, x, shape, bits=1, **attributes):
+        return self.op("Conv", x, self.weights(shape, bits), **{"kernel_shape": list(shape[2:]), **attributes})
+
+    def block(self, x, shape, bits=1, scale=0.5, out=2, **attributes):
+        """Convolution, batch norm, ReLU, quantiser."""
+        y = self.bn(self.conv(x, shape, bits, **attributes), shape[0])
+        return self.quant(self.op("Relu", y), out, scale)
+
+
+class QonnxNet(Net):
+    """Quant and BipolarQuant."""
 
     def custom(self, kind, *inputs, **attributes):
         return self.op(kind, *inputs, domain=QONNX, **attributes)
@@ -39,17 +76,22 @@ class Net(Graph):
         return self.custom("Quant", values, scale, self.constant(0), self.constant(bits), signed=1, narrow=1,
                            rounding_mode="ROUND")
 
-    def bn(self, x, c):
-        ranges = [(-1, 1.5), (-0.5, 0.5), (-1, 1), (0.5, 4)]
-        return self.op("BatchNormalization", x, *(self.constant(self.rng.uniform(*r, c)) for r in ranges))
 
-    def conv(self, x, shape, bits=1, **attributes):
-        return self.op("Conv", x, self.weights(shape, bits), **{"kernel_shape": list(shape[2:]), **attributes})
+class QcdqNet(Net):
+    """QuantizeLinear, Clip and DequantizeLinear."""
 
-    def block(self, x, shape, bits=1, scale=0.5, out=2, **attributes):
-        """Convolution, batch norm, ReLU, quantiser."""
-        y = self.bn(self.conv(x, shape, bits, **attributes), shape[0])
-        return self.quant(self.op("Relu", y), out, scale)
+    def quant(self, x, bits=2, scale=0.5, signed=0):
+        kind = np.int8 if signed else np.uint8
+        scale, zero = self.constant(scale), self.constant(0, kind)
+        q = self.op("QuantizeLinear", x, scale, zero)
+        if bits < 8:
+            q = self.op("Clip", q, *(self.constant(limit, kind) for limit in limits(bits, signed)))
+        return self.op("DequantizeLinear", q, scale, zero)
+
+    def weights(self, shape, bits):
+        scale, zero = np.full(shape[0], 0.25, np.float32), np.zeros(shape[0], np.int8)
+        values = self.constant(self.draw(shape, bits) * 4, np.int8)
+        return self.op("DequantizeLinear", values, self.constant(scale), self.constant(zero, np.int8), axis=0)
 
 
 def mobilenet(g):
@@ -174,15 +216,16 @@ NETS = [mobilenet, residual, decoder, tokens, attention, shuffle, squeeze_excita
         channels_last, sums_of_codes]  # fmt: skip
 
 
+@pytest.mark.parametrize("form", [Net, QonnxNet, QcdqNet], ids=["chain", "qonnx", "qcdq"])
 @pytest.mark.parametrize("net", NETS, ids=lambda net: net.__name__)
-def test_block(tmp_path, net):
-    g = Net()
+def test_block(tmp_path, net, form):
+    g = form()
     outputs, shape, layers = net(g)
     values = [helper.make_tensor_value_info("x", TensorProto.FLOAT, shape)]
     results = [helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in outputs]
     graph = helper.make_graph(g.nodes, net.__name__, values, results, g.constants)
     model = tmp_path / "model.onnx"
-    content = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13), helper.make_opsetid(QONNX, 1)])
+    content = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13), helper.make_opsetid(QONNX, 1)], ir_version=8)
     model.write_bytes(content.SerializeToString())
     report = tmp_path / "report.json"
     module = programs.compile_model(model, tmp_path / "m.so", f"--report={report}", "--verify-folding")
@@ -192,6 +235,8 @@ def test_block(tmp_path, net):
     actual = programs.run_module(module, inputs, tmp_path / "run")
     programs.assert_same_bits(actual, programs.evaluate(model, inputs, tmp_path / "hwgq"), net.__name__)
     written = programs.evaluate(model, inputs, tmp_path / "import", "import")
-    for name, values, expected in zip(outputs, actual, written):
-        np.testing.assert_allclose(values, expected, rtol=1e-5, atol=1e-5, err_msg=name)
-        assert np.ptp(values) > 0, name
+    executors = [written] if form is QonnxNet else [written, programs.onnxruntime_session(content).run(None, inputs)]
+    for expected in executors:
+        for name, values, wanted in zip(outputs, actual, expected):
+            np.testing.assert_allclose(values, wanted, rtol=1e-5, atol=1e-5, err_msg=name)
+            assert np.ptp(values) > 0, name

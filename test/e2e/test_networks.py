@@ -185,7 +185,7 @@ def test_agrees_with_onnxruntime(case, tmp_path):
     ours, *codes = programs.run_module(module, inputs, tmp_path / "run")
 
     quantisers = netcases.properties(case.model)["quantisers"]
-    session = netcases.onnxruntime_session(netcases.with_codes_as_inputs(case.model))
+    session = programs.onnxruntime_session(netcases.with_codes_as_inputs(case.model))
     given = {f"given_{output}": array for (_, output, _), array in zip(quantisers, codes)}
     names = [output.name for output in session.get_outputs()]
     theirs = dict(zip(names, session.run(names, {**inputs, **given})))

@@ -3,7 +3,6 @@
 import functools
 
 import numpy as np
-import onnxruntime
 import pytest
 
 import programs
@@ -19,14 +18,6 @@ KERNELS = ("generic", "auto")
 def case(net, form, weights):
     layer = Layer(net, form, weights)
     return layer, [Branch(layer, output) for output in FORMS]
-
-
-def oracle(model, x):
-    """ONNX Runtime without its graph optimisations, which change quantised results."""
-    options = onnxruntime.SessionOptions()
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    options.intra_op_num_threads = 1
-    return onnxruntime.InferenceSession(model.SerializeToString(), options).run(None, {"x": x})
 
 
 def assert_equal(actual, expected, what):
@@ -67,7 +58,7 @@ def test_equals_onnx_runtime(net, form, weights, tmp_path):
     model, x = make_model(layer, branches), layer.inputs()
     path = tmp_path / "model.onnx"
     path.write_bytes(model.SerializeToString())
-    expected = oracle(model, x)
+    expected = programs.onnxruntime_session(model).run(None, {"x": x})
     assert all(np.isfinite(y).all() for y in expected)
     number = CASES.index((net, form, weights))
     for kernel in KERNELS if programs.EXHAUSTIVE else [KERNELS[(number + number // len(FORMS)) % 2]]:
@@ -93,6 +84,6 @@ def test_alone(form, output, tmp_path):
     (tmp_path / "model.onnx").write_bytes(model.SerializeToString())
     module = programs.compile_model(tmp_path / "model.onnx", tmp_path / "m.so")
     (actual,) = programs.run_module(module, {None: x}, tmp_path / "run")
-    (expected,) = oracle(model, x)
+    (expected,) = programs.onnxruntime_session(model).run(None, {"x": x})
     assert actual.shape == (len(x), CHANNELS, 3, 3)
     assert np.array_equal(actual, expected)
