@@ -65,3 +65,43 @@ func.func @channels_first(%x: tensor<2x5x20x24xf32>) -> tensor<2x24x5x20xf32> {
   } -> tensor<2x24x5x20xf32>
   return %y : tensor<2x24x5x20xf32>
 }
+
+// -----
+
+#same = affine_map<(d0, d1) -> (d0, d1)>
+
+// A group writes over what only it reads: the second result, since the first
+// is written before the last read. Arguments are left alone.
+// CHECK-LABEL: func.func @overwrite(
+// CHECK: %[[A:.*]] = memref.alloc() {{.*}} : memref<4x16xf32>
+// CHECK: %[[B:.*]] = memref.alloc() {{.*}} : memref<4x16xf32>
+// CHECK-NOT: memref.alloc
+// CHECK: return %[[B]], %[[A]]
+func.func @overwrite(%x: tensor<4x16xf32>) -> (tensor<4x16xf32>, tensor<4x16xf32>) {
+  %empty = tensor.empty() : tensor<4x16xf32>
+  %a = bitpack.fused -> (tensor<4x16xf32>) {
+    %0 = linalg.generic {indexing_maps = [#same, #same], iterator_types = ["parallel", "parallel"]}
+        ins(%x : tensor<4x16xf32>) outs(%empty : tensor<4x16xf32>) {
+    ^bb0(%in: f32, %out: f32):
+      %1 = arith.addf %in, %in : f32
+      linalg.yield %1 : f32
+    } -> tensor<4x16xf32>
+    bitpack.yield %0 : tensor<4x16xf32>
+  }
+  %b:2 = bitpack.fused -> (tensor<4x16xf32>, tensor<4x16xf32>) {
+    %0 = linalg.generic {indexing_maps = [#same, #same, #same], iterator_types = ["parallel", "parallel"]}
+        ins(%x, %a : tensor<4x16xf32>, tensor<4x16xf32>) outs(%empty : tensor<4x16xf32>) {
+    ^bb0(%in: f32, %more: f32, %out: f32):
+      %1 = arith.addf %in, %more : f32
+      linalg.yield %1 : f32
+    } -> tensor<4x16xf32>
+    %2 = linalg.generic {indexing_maps = [#same, #same, #same], iterator_types = ["parallel", "parallel"]}
+        ins(%0, %a : tensor<4x16xf32>, tensor<4x16xf32>) outs(%empty : tensor<4x16xf32>) {
+    ^bb0(%in: f32, %more: f32, %out: f32):
+      %1 = arith.mulf %in, %more : f32
+      linalg.yield %1 : f32
+    } -> tensor<4x16xf32>
+    bitpack.yield %0, %2 : tensor<4x16xf32>, tensor<4x16xf32>
+  }
+  return %b#0, %b#1 : tensor<4x16xf32>, tensor<4x16xf32>
+}

@@ -1,6 +1,7 @@
 //===- Pointwise.cpp - groups of element-wise ops -------------------------===//
 #include "Pointwise.h"
 #include "../VectorBody.h"
+#include "mlir/Dialect/Tensor/IR/Tensor.h"
 
 using namespace mlir;
 using namespace hwgq;
@@ -30,8 +31,16 @@ Pointwise::Pointwise(LoopBuilder &b, bitpack::FusedOp op, Value batch,
   }
   Operation *yield = body.getTerminator();
   memory.resize(op.getNumResults());
-  for (auto [i, value] : llvm::enumerate(yield->getOperands()))
-    stored[value] = allocateImage(b, tensorType(value), batch, memory[i]);
+  SmallPtrSet<Value, 2> taken;
+  for (auto [i, value] : llvm::enumerate(yield->getOperands())) {
+    if (Value old = replaceable(value, memoryOf);
+        old && taken.insert(old).second) {
+      memory[i] = memoryOf(old);
+      stored[value] = viewImage(b, tensorType(value), memory[i]);
+    } else {
+      stored[value] = allocateImage(b, tensorType(value), batch, memory[i]);
+    }
+  }
   for (Operation &inner : body.without_terminator()) {
     if (&inner == root)
       continue;
@@ -43,6 +52,32 @@ Pointwise::Pointwise(LoopBuilder &b, bitpack::FusedOp op, Value batch,
       if (value.getParentBlock() != &body)
         addOperand(b, value, memoryOf);
   }
+}
+
+/// A tensor from outside that nobody reads when `result` is written: each
+/// element is read for the one that takes its place, and at last there.
+Value Pointwise::replaceable(Value result, MemoryOf memoryOf) const {
+  Operation *def = result.getDefiningOp();
+  auto dies = [&](Value value) {
+    auto isDone = [&](Operation *user) {
+      return isa<tensor::DimOp>(user) ||
+             (user->getBlock() == &body && user != root &&
+              (user == def || user->isBeforeInBlock(def)));
+    };
+    // What such an op makes has memory that nothing else has.
+    return value.getDefiningOp<bitpack::FusedOp>() &&
+           value.getType() == result.getType() &&
+           llvm::all_of(value.getUsers(), isDone) &&
+           memoryOf(value).getDefiningOp<memref::AllocOp>();
+  };
+  if (result.getType() != type || bitpack::isPacked(type))
+    return {};
+  for (Operation &inner : body.without_terminator())
+    if (auto generic = dyn_cast<linalg::GenericOp>(inner))
+      for (OpOperand *input : generic.getDpsInputOperands())
+        if (input->get().getParentBlock() != &body && dies(input->get()))
+          return input->get();
+  return {};
 }
 
 void Pointwise::addOperand(LoopBuilder &b, Value value, MemoryOf memoryOf) {

@@ -25,7 +25,8 @@ class Pointwise {
 public:
   using MemoryOf = llvm::function_ref<mlir::Value(mlir::Value)>;
 
-  /// Allocates the results and makes the tables of the ops. `batch` is the
+  /// Allocates the results, or writes them over an operand that dies here, so
+  /// that each site must be computed once; and makes the tables of the ops. `batch` is the
   /// number of leading elements (see Image), `memoryOf` the memory of a tensor
   /// from outside.
   Pointwise(LoopBuilder &b, bitpack::FusedOp op, mlir::Value batch,
@@ -63,6 +64,7 @@ private:
   };
   using Vectors = llvm::DenseMap<mlir::Value, mlir::Value>;
 
+  mlir::Value replaceable(mlir::Value result, MemoryOf memoryOf) const;
   void addOperand(LoopBuilder &b, mlir::Value value, MemoryOf memoryOf);
   void addTables(LoopBuilder &b, mlir::Operation &op);
   mlir::Value load(LoopBuilder &b, mlir::Value value, mlir::AffineMap map,
