@@ -15,10 +15,13 @@ from kernelchecks import CHANNELS, OUTPUTS, TARGETS, can_run, check, code_conv, 
 from kernelnets import CODES, Program, Window, array, conv_codes, conv_floats
 
 
-@pytest.mark.parametrize("a", CODES)
+PAIRS = [code for code in CODES if programs.EXHAUSTIVE or code != "u8, -255, 2"]
+
+
+@pytest.mark.parametrize("a", PAIRS)
 def test_code_pairs(tmp_path, a):
     program = Program(hash_of(a))
-    for w in CODES if programs.EXHAUSTIVE else program.rng.choice(list(CODES), 5, replace=False):
+    for w in PAIRS if programs.EXHAUSTIVE else program.rng.choice(PAIRS, 5, replace=False):
         code_conv(program, 2, (4, 5), 70, 9, a, w, Window((3, 2), (1, 1), (1, 0, 2, 1)),
                   out=program.rng.choice([None, "b1", "u2", "s4"]))
         code_matmul(program, 2, 67, 11, a, w)

@@ -44,6 +44,11 @@ struct Contraction {
   int64_t positions() const;
 };
 
+/// What a kernel that multiplies with signed bytes takes for the codes of
+/// weights: their numbers where those fit, else the codes, less 128 where they
+/// have 8 bits.
+CodeType getByteNumbers(CodeType weights);
+
 /// What the cost of a kernel depends on.
 struct KernelTarget {
   /// Features by LLVM's names.

@@ -32,12 +32,12 @@ struct TapClasses {
 
 Accumulator::Accumulator(LoopBuilder &b, const ConvLoops &conv,
                          ArrayRef<uint8_t> codes, int64_t channels,
-                         Weights weights, unsigned bits)
+                         CodeType multiplied, unsigned bits)
     : a(conv.inputCode()), w(conv.weightCode()), channels(channels),
       bits(bits) {
-  bool numbers = weights == Weights::Numbers;
-  weightOffset = numbers ? 0 : w.getOffset();
-  weightStride = numbers ? 1 : w.getStride();
+  weightStride = w.getStride() / (multiplied ? multiplied.getStride() : 1);
+  weightOffset =
+      w.getOffset() - (multiplied ? weightStride * multiplied.getOffset() : 0);
   if (a.getOffset())
     makeBase(b, conv, codes);
 }

@@ -10,19 +10,18 @@ namespace hwgq {
 ///   acc = sa*sw*P + ow*sa*S + base
 /// P = sum of ca*cw over the window, S = sum of ca (the halo adds 0), base =
 /// sum over the valid taps of oa*(ow + sw*cw), a table per row and column
-/// class of the output position. A kernel that multiplies with the numbers of
-/// the weights has P = sum of ca*nw and acc = sa*P + base.
+/// class of the output position. A kernel may multiply with numbers m = om +
+/// sm*cw instead, sm a divisor of sw: then P = sum of ca*m, with sw / sm in
+/// place of sw and ow - om * sw / sm in place of ow.
 class Accumulator {
 public:
-  /// What a kernel multiplies the codes of activations with.
-  enum class Weights { Codes, Numbers };
-
   /// `codes` are those of the weights, one a byte in row-major order. Tables
   /// get `channels` columns, at least the output channels; 0 beyond those.
+  /// `multiplied` gives the numbers m; null for the codes themselves.
   /// Products are of `bits` bits, 32, or 16 where fits16.
   Accumulator(LoopBuilder &b, const ConvLoops &conv,
               llvm::ArrayRef<uint8_t> codes, int64_t channels,
-              Weights weights = Weights::Codes, unsigned bits = 32);
+              CodeType multiplied = {}, unsigned bits = 32);
 
   /// Whether every accumulator fits 16 bits and is not the largest i16.
   static bool fits16(const ConvLoops &conv);

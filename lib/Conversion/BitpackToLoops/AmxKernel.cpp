@@ -46,7 +46,7 @@ public:
     int64_t covered = shape.blocksOfGroup * tile.channels();
     unsigned bits = shape.pairs ? 16 : 32;
     accumulator.emplace(b, conv, *codes, covered * conv.groups,
-                        Accumulator::Weights::Numbers, bits);
+                        conv.weightCode(), bits);
     epilogue.emplace(b, conv, lanes(), covered, bits);
     linear = isLinear();
     Tasking tasking(b, conv, shape.blocksOfGroup, shape.taskRows,

@@ -3,6 +3,7 @@
 #include "Dot8Tile.h"
 #include "Epilogue.h"
 #include "OrderedWeights.h"
+#include "WindowSums.h"
 
 using namespace mlir;
 using namespace hwgq;
@@ -12,24 +13,27 @@ namespace {
 class Dot8Kernel {
 public:
   Dot8Kernel(LoopBuilder &b, ConvLoops &conv)
-      : b(b), conv(conv), in(conv.input) {}
+      : b(b), conv(conv), in(conv.input),
+        numbers(bitpack::getByteNumbers(conv.weightCode())) {}
 
   FailureOr<Value> emit() {
     FailureOr<SmallVector<uint8_t>> codes = conv.weightCodes();
     if (failed(codes))
       return failure();
-    CodeType w = conv.weightCode();
-    target = getDot8Target(
-        b.options, (1 << conv.inputCode().getBits()) - 1,
-        std::max<int64_t>(std::abs(w.getMin()), std::abs(w.getMax())));
+    target = getDot8Target(b.options, (1 << conv.inputCode().getBits()) - 1,
+                           std::max<int64_t>(std::abs(numbers.getMin()),
+                                             std::abs(numbers.getMax())));
     chooseTile();
     orderWeights(*codes);
     int64_t covered = blocksOfGroup * tile.vectors * target.lanes;
-    accumulator.emplace(b, conv, *codes, covered * conv.groups,
-                        Accumulator::Weights::Numbers);
+    accumulator.emplace(b, conv, *codes, covered * conv.groups, numbers);
     epilogue.emplace(b, conv, lanesTogether(), covered);
     Tasking tasking(b, conv, blocksOfGroup, cost());
+    if (accumulator->needsSums())
+      sums.emplace(b, conv, tasking, viewRows(b, conv, in));
     forEachTask(b, conv, tasking, [&](const Task &task) {
+      if (sums)
+        sums->compute(b, task);
       b.loop(task.block0, task.block1, 1,
              [&](Value block) { emitBlock(task, block); });
     });
@@ -74,7 +78,7 @@ private:
 
   /// [group][block][ky][kx][step][vector][elements of a step]
   void orderWeights(ArrayRef<uint8_t> codes) {
-    OrderedWeights ordered(conv.weightCode());
+    OrderedWeights ordered(numbers);
     int64_t steps = tile.bytes / target.depth();
     int64_t perVector = target.stepElements();
     int64_t channels = tile.vectors * target.lanes;
@@ -91,7 +95,7 @@ private:
             ordered.push_back(code);
             // (code - 128) * weight lacks 128 * weight.
             shift[(group * blocksOfGroup + block) * channels + at] +=
-                128 * conv.weightCode().toNumber(code);
+                128 * numbers.toNumber(code);
           }
     weights = ordered.numbers(b, b.getIntegerType(target.weightBits()));
     if (target.shifted)
@@ -111,27 +115,31 @@ private:
                                  b.add(b.mul(x, conv.strideX), -conv.left));
           if (conv.groups > 1)
             at = b.add(at, b.mul(task.group, conv.groupIn));
-          Values sums =
+          Values products =
               emitDot8Tile(b, target, part, in.memory, at, weights, weightsAt);
           for (int64_t p = 0; p < count; ++p)
-            finish(ArrayRef(sums).slice(p * tile.vectors, tile.vectors), n, y,
+            finish(ArrayRef(products).slice(p * tile.vectors, tile.vectors),
+                   sums ? sums->get(b, task, n, y, x, p) : Value(), n, y,
                    b.add(x, p), block);
         });
   }
 
-  /// From the sums of one pixel and block to the result.
-  void finish(ArrayRef<Value> sums, Value n, Value y, Value x, Value block) {
+  /// From the products and the window sum (or null) of one pixel and block to
+  /// the result.
+  void finish(ArrayRef<Value> products, Value sum, Value n, Value y, Value x,
+              Value block) {
     int64_t lanes = lanesTogether(), together = lanes / target.lanes;
     Value first = b.mul(block, tile.vectors * target.lanes);
     for (int64_t v = 0; v < tile.vectors; v += together) {
-      Value acc = sums[v];
+      Value acc = products[v];
       if (together == 2)
         acc = vector::ShuffleOp::create(
-            b, acc, sums[v + 1], llvm::to_vector(llvm::seq<int64_t>(0, lanes)));
+            b, acc, products[v + 1],
+            llvm::to_vector(llvm::seq<int64_t>(0, lanes)));
       Value channel = b.add(first, v * target.lanes);
       if (shifts)
         acc = b.add(acc, b.load(b.vec(lanes, b.getI32Type()), shifts, channel));
-      acc = accumulator->get(b, acc, Value(), y, x, channel);
+      acc = accumulator->get(b, acc, sum, y, x, channel);
       epilogue->finish(b, acc, n, y, x, channel);
     }
   }
@@ -139,10 +147,12 @@ private:
   LoopBuilder &b;
   ConvLoops &conv;
   const Image &in;
+  CodeType numbers; // of the weights, as they are multiplied
   Dot8Target target{};
   Dot8Tile tile;
   int64_t pixels = 1, blocksOfGroup = 1;
   Value weights, shifts; // shifts: null without need
+  std::optional<WindowSums> sums;
   std::optional<Accumulator> accumulator;
   std::optional<Epilogue> epilogue;
 };

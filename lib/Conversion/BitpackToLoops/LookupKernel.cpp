@@ -25,7 +25,7 @@ public:
     shortSums = Epilogue::prefers16(conv) && tile.bound() < 65536;
     unsigned bits = shortSums ? 16 : 32;
     accumulator.emplace(b, conv, *codes, covered * conv.groups,
-                        Accumulator::Weights::Codes, bits);
+                        CodeType(), bits);
     epilogue.emplace(b, conv, partLanes(), covered, bits);
     rows = b.constant(ArrayRef(getLookupRows(target, tile.planesA)));
     acts = b.flat(in.memory);

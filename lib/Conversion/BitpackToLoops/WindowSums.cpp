@@ -8,7 +8,9 @@ using namespace hwgq;
 WindowSums::WindowSums(LoopBuilder &b, const ConvLoops &conv,
                        const Tasking &tasking, Value acts)
     : conv(conv), in(conv.input), acts(acts),
-      words(llvm::divideCeil(conv.groupIn, 64)),
+      span(in.isPlanes()     ? llvm::divideCeil(conv.groupIn, 64) * in.planes
+           : conv.groups > 1 ? conv.groupIn
+                             : in.pixelSize()),
       lineSize(conv.kw == 1 ? 0 : columns()),
       taskSize(lineSize + tasking.pixels(conv)) {
   scratch = memref::AllocOp::create(
@@ -22,26 +24,53 @@ int64_t WindowSums::columns() const {
          (conv.kw - 1) * conv.dilationX + 1;
 }
 
-Value WindowSums::groupWord(LoopBuilder &b, const Task &task) const {
-  return b.mul(task.group, words * in.planes);
+Value WindowSums::groupStart(LoopBuilder &b, const Task &task) const {
+  return b.mul(task.group, span);
+}
+
+/// `sum` (i64) and those of the words of planes from `at` on.
+Value WindowSums::wordsSum(LoopBuilder &b, Value n, Value row, Value at,
+                           Value sum) const {
+  return b.unroll(span / in.planes, 4, {sum}, [&](Value word, ValueRange part) {
+    Value total = part[0];
+    for (int64_t p = 0; p < in.planes; ++p) {
+      Value x = b.add(b.add(at, b.mul(word, in.planes)), p);
+      Value bits = memref::LoadOp::create(b, acts, ValueRange{n, row, x});
+      Value ones = math::CtPopOp::create(b, bits);
+      total = b.add(total, b.shl(ones, b.i64(p)));
+    }
+    return Values{total};
+  })[0];
+}
+
+/// `sum` (a vector of i32) and the bytes from `at` on.
+Value WindowSums::bytesSum(LoopBuilder &b, Value n, Value row, Value at,
+                           Value sum) const {
+  auto type = cast<VectorType>(sum.getType());
+  int64_t lanes = type.getNumElements();
+  return b.carry(
+      b.index(0), b.index(span), lanes, {sum}, [&](Value i, ValueRange part) {
+        Value codes =
+            vector::LoadOp::create(b, b.vec(lanes, b.getI8Type()), acts,
+                                   ValueRange{n, row, b.add(at, i)});
+        return Values{b.add(part[0], arith::ExtUIOp::create(b, type, codes))};
+      })[0];
 }
 
 /// Sum of all channels (of the group) over kh taps at `at` of image row y.
 Value WindowSums::columnSum(LoopBuilder &b, Value n, Value y, Value at) const {
-  Value sum = b.unroll(conv.kh, 4, {b.i64(0)}, [&](Value ky, ValueRange s) {
+  bool planes = in.isPlanes();
+  int64_t lanes = std::min<int64_t>(b.options.vectorBytes / 4, span & -span);
+  Value zero =
+      planes ? b.i64(0) : b.splat(b.vec(lanes, b.getI32Type()), int64_t(0));
+  Value sum = b.unroll(conv.kh, 4, {zero}, [&](Value ky, ValueRange s) {
     Value row = b.add(b.mul(ky, conv.dilationY), y);
-    return b.unroll(words, 4, s, [&](Value word, ValueRange part) {
-      Value total = part[0];
-      for (int64_t p = 0; p < in.planes; ++p) {
-        Value x = b.add(b.add(at, b.mul(word, in.planes)), p);
-        Value bits = memref::LoadOp::create(b, acts, ValueRange{n, row, x});
-        Value ones = math::CtPopOp::create(b, bits);
-        total = b.add(total, b.shl(ones, b.i64(p)));
-      }
-      return Values{total};
-    });
+    return Values{planes ? wordsSum(b, n, row, at, s[0])
+                         : bytesSum(b, n, row, at, s[0])};
   })[0];
-  return b.toI32(sum);
+  if (planes)
+    return b.toI32(sum);
+  return vector::ReductionOp::create(b, vector::CombiningKind::ADD, sum);
 }
 
 void WindowSums::sumRow(LoopBuilder &b, const Task &task, Value row) const {
@@ -51,7 +80,7 @@ void WindowSums::sumRow(LoopBuilder &b, const Task &task, Value row) const {
   Value y = conv.firstRow(b, b.rem(row, out.height));
   Value to =
       b.add(b.add(line, lineSize), b.mul(b.sub(row, task.row0), out.width));
-  Value group = groupWord(b, task);
+  Value group = groupStart(b, task);
   auto column = [&](Value x) {
     return b.add(b.mul(b.add(x, in.left - conv.left), in.pixelSize()), group);
   };
@@ -78,7 +107,7 @@ void WindowSums::compute(LoopBuilder &b, const Task &task) const {
     return b.loop(task.row0, task.row1, 1,
                   [&](Value row) { sumRow(b, task, row); });
   Value sums = b.add(b.mul(task.number, taskSize), lineSize);
-  Value group = groupWord(b, task), zero = b.index(0);
+  Value group = groupStart(b, task), zero = b.index(0);
   b.loop(task.x0, task.x1, 1, [&](Value x) {
     Value at = b.add(b.mul(x, in.pixelSize()), group);
     b.store(columnSum(b, zero, zero, at), scratch,

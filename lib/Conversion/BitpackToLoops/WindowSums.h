@@ -7,7 +7,8 @@
 namespace hwgq {
 
 /// S of Accumulator: for each output pixel of a task the sum of the codes of
-/// all taps and channels (of its group), from bit planes; the halo adds 0.
+/// all taps and channels (of its group), from bit planes or bytes; the halo
+/// adds 0.
 class WindowSums {
 public:
   /// `acts` is viewRows of the input. Allocates memory for all tasks.
@@ -23,7 +24,11 @@ public:
 
 private:
   int64_t columns() const;
-  mlir::Value groupWord(LoopBuilder &b, const Task &task) const;
+  mlir::Value groupStart(LoopBuilder &b, const Task &task) const;
+  mlir::Value wordsSum(LoopBuilder &b, mlir::Value n, mlir::Value row,
+                       mlir::Value at, mlir::Value sum) const;
+  mlir::Value bytesSum(LoopBuilder &b, mlir::Value n, mlir::Value row,
+                       mlir::Value at, mlir::Value sum) const;
   mlir::Value columnSum(LoopBuilder &b, mlir::Value n, mlir::Value y,
                         mlir::Value at) const;
   void sumRow(LoopBuilder &b, const Task &task, mlir::Value row) const;
@@ -31,7 +36,8 @@ private:
   const ConvLoops &conv;
   const Image &in;
   mlir::Value acts, scratch;
-  int64_t words, lineSize, taskSize; // of scratch
+  int64_t span;               // elements of a pixel that belong to a group
+  int64_t lineSize, taskSize; // of scratch
 };
 
 } // namespace hwgq

@@ -171,7 +171,7 @@ double bitpack::amxCost(const Contraction &c, const KernelTarget &) {
 
 double bitpack::dot8Cost(const Contraction &c, const KernelTarget &target) {
   int64_t lanes = target.vectorBytes / 4;
-  CodeType a = c.inputCode(), w = c.weightCode();
+  CodeType a = c.inputCode(), w = getByteNumbers(c.weightCode());
   int64_t pair =
       2 * ((int64_t(1) << a.getBits()) - 1) *
       std::max<int64_t>({std::abs(w.getMin()), std::abs(w.getMax()), 1});
@@ -187,7 +187,13 @@ double bitpack::dot8Cost(const Contraction &c, const KernelTarget &target) {
     rate = byWidth(target, 220, 120, 50);
   else
     rate = byWidth(target, 100, 60, 28) * (pair <= kNarrow ? 1 : 0.7);
-  return paddedMacs(c, 4, lanes, c.positions()) / rate + weightTraffic(c, 8);
+  // Codes in place of numbers need the sums of windows.
+  double sums = w == c.weightCode()
+                    ? 0
+                    : inputPixels(c) * double(c.inChannels) *
+                          double(c.window.kernel[0]) / double(lanes) * 0.4;
+  return paddedMacs(c, 4, lanes, c.positions()) / rate + sums +
+         weightTraffic(c, 8);
 }
 
 double bitpack::f32Cost(const Contraction &c, const KernelTarget &target) {

@@ -90,18 +90,28 @@ static const char *popcountRefuses(const Contraction &c) {
   return nullptr;
 }
 
+CodeType bitpack::getByteNumbers(CodeType weights) {
+  if (weights.getMin() >= -128 && weights.getMax() <= 127)
+    return weights;
+  return CodeType::get(weights.getContext(), weights.getBits(),
+                       weights.getBits() == 8 ? -128 : 0, 1);
+}
+
 static const char *dot8Refuses(const Contraction &c) {
   if (!c.inputCode() || !c.weightCode())
     return "dot8 needs codes on both sides";
   if (!getLayout(c.weightType()).isPlanes() || !c.hasConstantWeight())
     return "dot8 needs constant weights in bit planes";
-  CodeType w = c.weightCode();
-  int64_t least = w.getOffset();
-  int64_t most = least + int64_t(w.getStride()) * ((1 << w.getBits()) - 1);
-  if (least < -128 || most > 127)
-    return "dot8 needs weights from -128 to 127";
   if (c.groups > 1 && (c.groupInChannels() % 4 || c.groupOutChannels() % 16))
     return "dot8 needs groups of multiples of 4 input and 16 output channels";
+  return nullptr;
+}
+
+static const char *amxRefuses(const Contraction &c) {
+  if (const char *why = dot8Refuses(c))
+    return why;
+  if (getByteNumbers(c.weightCode()) != c.weightCode())
+    return "dot8-amx needs weights from -128 to 127";
   return nullptr;
 }
 
@@ -169,7 +179,7 @@ ArrayRef<Kernel> bitpack::getKernels() {
       {"thread-popcount",
        "popcount(a AND b) of bit planes, 8 output channels a GPU thread", nvptx,
        threadPopcountRefuses, planes, threadPopcountCost, noCeiling},
-      {"dot8-amx", "products of bytes on tiles of AMX", amx, dot8Refuses,
+      {"dot8-amx", "products of bytes on tiles of AMX", amx, amxRefuses,
        wholeBytes, amxCost, amxCeiling},
       {"dot8",
        "products of bytes in vectors",
