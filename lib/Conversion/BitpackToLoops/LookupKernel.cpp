@@ -43,6 +43,11 @@ public:
     forEachTask(b, conv, tasking, [&](const Task &task) {
       if (local)
         tables = b.local(type);
+      // The sums of a tile wait here, so that its results are made in a loop:
+      // in one block with the lookups they would be scheduled among them.
+      results = b.local(
+          MemRefType::get({pixels * target.lanes},
+                          b.getIntegerType(tile.bound() < 65536 ? 16 : 32)));
       base = local ? b.index(0) : b.mul(task.number, taskBytes);
       if (sums)
         sums->compute(b, task);
@@ -165,9 +170,13 @@ private:
   }
   int64_t rowBytes() const { return tile.columns * pixelBytes(); }
 
+  /// Elements of `acts` from a column of tables to the next.
+  int64_t columnStep() const {
+    return (conv.kw == 1 ? conv.strideX : 1) * in.pixelSize();
+  }
+
   /// The tables of the words from `at` on, at byte `to`.
-  void buildPixel(const Task &task, Value at, Value to) {
-    at = b.add(at, b.mul(task.group, tile.words * in.planes));
+  void buildPixel(Value at, Value to) {
     b.loop(tile.words, [&](Value word) {
       emitLookupTables(
           b, target, tile.planesA, rows, acts,
@@ -176,21 +185,77 @@ private:
     });
   }
 
-  /// The tables of row y (of the image with its halo) in its slot, for outputs
-  /// [x0, x1).
-  void buildRow(const Task &task, Value n, Value y, Value x0, Value x1) {
-    Value to = b.add(base, b.mul(b.rem(y, tile.ring), rowBytes()));
-    int64_t step = conv.kw == 1 ? conv.strideX : 1;
+  /// Where a column lies: its first word, and its first table.
+  struct Place {
+    Value acts, tables;
+  };
+  Place advance(const Place &place, Value columns) {
+    return {b.add(place.acts, b.mul(columns, columnStep())),
+            b.add(place.tables, b.mul(columns, pixelBytes()))};
+  }
+  /// The first column of row y (of the image with its halo) for outputs from x0
+  /// on, and its slot.
+  Place rowAt(const Task &task, Value n, Value y, Value x0) {
     Value from =
         b.add(b.add(b.mul(b.add(b.mul(n, in.fullHeight()), y), in.fullWidth()),
                     b.mul(x0, conv.strideX)),
               in.left - conv.left);
+    return {b.add(b.mul(from, in.pixelSize()),
+                  b.mul(task.group, tile.words * in.planes)),
+            b.add(base, b.mul(b.rem(y, tile.ring), rowBytes()))};
+  }
+
+  /// Columns of tables that outputs [x0, x1) read.
+  Value columnsOf(Value x0, Value x1) {
     Value last = b.mul(b.sub(b.sub(x1, x0), b.index(1)), tile.pixelStep);
-    Value columns = b.add(last, (conv.kw - 1) * conv.dilationX + 1);
-    b.loop(b.index(0), columns, 1, [&](Value x) {
-      buildPixel(task, b.mul(b.add(from, b.mul(x, step)), in.pixelSize()),
-                 b.add(to, b.mul(x, pixelBytes())));
+    return b.add(last, (conv.kw - 1) * conv.dilationX + 1);
+  }
+
+  /// The tables of columns [low, high) of a row.
+  void buildColumns(const Place &row, Value low, Value high) {
+    b.loop(low, high, 1, [&](Value x) {
+      Place column = advance(row, x);
+      buildPixel(column.acts, column.tables);
     });
+  }
+
+  /// Whether the tables of the next output row are made between the lookups of
+  /// this one, in the place of those that no tile reads any more.
+  bool buildsAhead() const {
+    constexpr int64_t mostRows = 5, mostBlocks = 4;
+    return target.rowPlanes() == 1 && !conv.op.isMatMul && tile.planesW == 1 &&
+           conv.kh > 1 && conv.kh <= mostRows && blocksOfGroup <= mostBlocks &&
+           conv.strideY <= (conv.kh - 1) * conv.dilationY;
+  }
+
+  /// The places of the rows that the next output row adds, at a column. Behind
+  /// the image it is made of the last row, and not read.
+  SmallVector<Place> nextRows(const Task &task, Value n, Value first, Value x0,
+                              Value column) {
+    SmallVector<Place> places;
+    for (int64_t j = 0; j < conv.strideY; ++j) {
+      Value y = b.add(first, tile.ring + j);
+      Place from = rowAt(task, n, b.min(y, b.index(in.fullHeight() - 1)), x0);
+      from.tables = b.add(base, b.mul(b.rem(y, tile.ring), rowBytes()));
+      places.push_back(advance(from, column));
+    }
+    return places;
+  }
+
+  /// Table t of the columns that a tile of `count` pixels is the last to read,
+  /// those of them that are made during filter row ky: a row j of the window is
+  /// free behind its own lookups.
+  void buildBetween(ArrayRef<Place> next, int64_t count, int64_t ky, Value t) {
+    int64_t columns = count * tile.pixelStep;
+    int64_t all = columns * conv.strideY;
+    for (int64_t i = 0; i < all; ++i) {
+      int64_t j = i / columns;
+      if (ky != std::max(1 + i * (conv.kh - 1) / all, 1 + j / conv.dilationY))
+        continue;
+      Place at = advance(next[j], b.index(i % columns));
+      emitLookupTable(b, target, tile.planesA, rows, acts, at.acts, t, tables,
+                      b.add(at.tables, b.mul(t, target.entries())));
+    }
   }
 
   //===--------------------------------------------------------------------===//
@@ -199,43 +264,80 @@ private:
 
   /// Strips of columns, whose tables stay in the nearest cache from row to row.
   void emitRows(const Task &task) {
-    int64_t rest = out.width % pixels;
+    bool ahead = buildsAhead();
     b.loop(b.index(0), b.index(out.width), strip, [&](Value x0) {
       Value x1 = b.min(b.add(x0, strip), b.index(out.width));
-      Value whole = b.min(x1, b.index(out.width - rest));
       b.loop(task.row0, task.row1, 1, [&](Value row) {
-        Value n = b.div(row, out.height), y = b.rem(row, out.height);
-        Value first = conv.firstRow(b, y);
-        buildRows(task, row, n, y, first, x0, x1);
-        auto tileAt = [&](Value x, int64_t count, Value block) {
-          Value column = b.mul(b.sub(x, x0), tile.pixelStep);
-          emitTile(task, n, y, first, x, column, count, block);
-        };
-        b.loop(task.block0, task.block1, 1, [&](Value block) {
-          b.loop(x0, whole, pixels, [&](Value x) { tileAt(x, pixels, block); });
-          if (rest)
-            b.loop(whole, x1, rest, [&](Value x) { tileAt(x, rest, block); });
-        });
+        Strip at{task, b.div(row, out.height), b.rem(row, out.height)};
+        at.first = conv.firstRow(b, at.y);
+        at.x0 = x0;
+        at.x1 = x1;
+        buildRows(at, row, ahead);
+        Value last = ahead ? b.sub(task.block1, b.index(1)) : task.block1;
+        b.loop(task.block0, last, 1,
+               [&](Value block) { emitBlock(at, block, false); });
+        if (ahead)
+          emitBlock(at, last, true);
       });
     });
   }
 
-  /// The tables that output row y reads, but those that the row above left.
-  void buildRows(const Task &task, Value row, Value n, Value y, Value first,
-                 Value x0, Value x1) {
+  /// One row of a strip.
+  struct Strip {
+    const Task &task;
+    Value n, y;
+    Value first = {}; // row of the input
+    Value x0 = {}, x1 = {};
+  };
+
+  /// The tiles of a block; `ahead`: and the tables of the next row.
+  void emitBlock(const Strip &at, Value block, bool ahead) {
+    int64_t rest = out.width % pixels;
+    Value whole = b.min(at.x1, b.index(out.width - rest));
+    auto tilesAt = [&](Value low, Value high, int64_t count) {
+      b.loop(low, high, count, [&](Value x) {
+        Value column = b.mul(b.sub(x, at.x0), tile.pixelStep);
+        SmallVector<Place> next;
+        if (ahead)
+          next = nextRows(at.task, at.n, at.first, at.x0, column);
+        emitTile(at.task, at.n, at.y, at.first, x, column, count, block, next);
+      });
+    };
+    tilesAt(at.x0, whole, pixels);
+    if (rest)
+      tilesAt(whole, at.x1, rest);
+    if (!ahead)
+      return;
+    // Columns behind those of the last tile.
+    Value low = b.mul(b.sub(at.x1, at.x0), tile.pixelStep);
+    Value high = columnsOf(at.x0, at.x1);
+    for (const Place &row :
+         nextRows(at.task, at.n, at.first, at.x0, b.index(0)))
+      buildColumns(row, low, high);
+  }
+
+  /// The tables that an output row reads, but those that the row above left or
+  /// made.
+  void buildRows(const Strip &at, Value row, bool ahead) {
     auto equal = arith::CmpIPredicate::eq;
     Value fresh =
-        b.ori(b.cmp(equal, row, task.row0), b.cmp(equal, y, b.index(0)));
-    int64_t kept = std::max<int64_t>(0, tile.ring - conv.strideY);
+        b.ori(b.cmp(equal, row, at.task.row0), b.cmp(equal, at.y, b.index(0)));
+    int64_t kept =
+        ahead ? tile.ring : std::max<int64_t>(0, tile.ring - conv.strideY);
+    Value columns = columnsOf(at.x0, at.x1);
     b.loop(b.select(fresh, b.index(0), b.index(kept)), b.index(tile.ring), 1,
-           [&](Value r) { buildRow(task, n, b.add(first, r), x0, x1); });
+           [&](Value r) {
+             buildColumns(rowAt(at.task, at.n, b.add(at.first, r), at.x0),
+                          b.index(0), columns);
+           });
   }
 
   void emitMatrix(const Task &task) {
     Value zero = b.index(0);
     auto part = [&](Value x, int64_t count) {
       b.loop(count, [&](Value i) {
-        buildPixel(task, b.mul(b.add(x, i), in.pixelSize()),
+        buildPixel(b.add(b.mul(b.add(x, i), in.pixelSize()),
+                         b.mul(task.group, tile.words * in.planes)),
                    b.add(base, b.mul(i, pixelBytes())));
       });
       b.loop(task.block0, task.block1, 1, [&](Value block) {
@@ -252,21 +354,21 @@ private:
   }
 
   void emitTile(const Task &task, Value n, Value y, Value row, Value x,
-                Value column, int64_t count, Value block) {
+                Value column, int64_t count, Value block,
+                ArrayRef<Place> next = {}) {
     LookupTile part = tile;
     part.pixels = count;
-    Values products = emitLookupTile(b, target, part, tables, base, row, column,
-                                     weights, block);
-    for (int64_t p = 0; p < count; ++p) {
-      Value low = products[2 * p], high = products[2 * p + 1];
-      Value channel = b.mul(block, target.lanes);
-      if (shortSums) {
-        finish(task, b.join(low, high), n, y, x, p, channel);
-        continue;
-      }
-      finish(task, low, n, y, x, p, channel);
-      finish(task, high, n, y, x, p, b.add(channel, target.lanes / 2));
-    }
+    auto between = [&](int64_t ky, Value t) {
+      buildBetween(next, count, ky, t);
+    };
+    Values products = emitLookupTile(
+        b, target, part, tables, base, row, column, weights, block,
+        next.empty() ? BetweenLookups() : BetweenLookups(between));
+    int64_t half = target.lanes / 2;
+    for (auto [i, sum] : llvm::enumerate(products))
+      b.store(sum, results, b.index(int64_t(i) * half));
+    Value channel = b.mul(block, target.lanes);
+    b.loop(count, [&](Value p) { finish(task, p, n, y, x, channel); });
   }
 
   /// Channels that the epilogue takes at a time.
@@ -277,17 +379,19 @@ private:
                              std::max<int64_t>(8, b.options.vectorBytes / 4));
   }
 
-  /// From P of a block, or of half of it, to the result.
-  void finish(const Task &task, Value products, Value n, Value y, Value x,
-              int64_t p, Value channel) {
-    Value sum = sums ? sums->get(b, task, n, y, x, p) : Value();
+  /// From P of pixel `p` of a tile to its result.
+  void finish(const Task &task, Value p, Value n, Value y, Value x,
+              Value channel) {
+    Value pixel = b.add(x, p);
+    Value sum = sums ? sums->get(b, task, n, y, pixel) : Value();
+    Type element = cast<MemRefType>(results.getType()).getElementType();
     VectorType type = b.vec(partLanes(), b.getIntegerType(shortSums ? 16 : 32));
-    int64_t lanes = cast<VectorType>(products.getType()).getNumElements();
-    for (int64_t lane = 0; lane < lanes; lane += partLanes()) {
-      Value part = b.slice(products, lane, partLanes());
+    for (int64_t lane = 0; lane < target.lanes; lane += partLanes()) {
+      Value part = b.load(type.clone(element), results,
+                          b.add(b.mul(p, target.lanes), lane));
       if (part.getType() != type)
         part = arith::ExtUIOp::create(b, type, part);
-      Value at = b.add(channel, lane), pixel = b.add(x, p);
+      Value at = b.add(channel, lane);
       part = accumulator->get(b, part, sum, y, pixel, at);
       epilogue->finish(b, part, n, y, pixel, at);
     }
@@ -308,7 +412,7 @@ private:
   LookupTile tile;
   int64_t pixels = 1, blocksOfGroup = 1, strip = 1, taskBytes = 0;
   bool shortSums = false;
-  Value weights, rows, acts, tables, base;
+  Value weights, rows, acts, tables, base, results;
   std::optional<WindowSums> sums;
   std::optional<Accumulator> accumulator;
   std::optional<Epilogue> epilogue;

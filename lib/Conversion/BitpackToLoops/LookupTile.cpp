@@ -95,6 +95,25 @@ void hwgq::emitLookupTables(LoopBuilder &b, const LookupTarget &target,
   }
 }
 
+void hwgq::emitLookupTable(LoopBuilder &b, const LookupTarget &target,
+                           int64_t planes, Value rows, Value acts, Value at,
+                           Value t, Value tables, Value to) {
+  assert(target.rowPlanes() == 1 && "a row for each plane");
+  int64_t entries = target.entries();
+  Value word = b.add(at, b.mul(b.div(t, target.wordTables()), planes));
+  Value shift = b.toI64(b.mul(b.rem(t, target.wordTables()), target.group));
+  VectorType type = b.vec(entries, b.getI8Type());
+  Value table;
+  for (int64_t p = 0; p < planes; ++p) {
+    Value bits = b.shr(b.load(acts, b.add(word, p)), shift);
+    Value row = b.shl(b.andi(bits, b.i64(entries - 1)), b.i64(target.group));
+    Value part = b.load(type, rows,
+                        b.add(b.toIndex(row), p * (entries << target.group)));
+    table = table ? b.add(table, part) : part;
+  }
+  b.store(table, tables, to);
+}
+
 int64_t hwgq::getLookupWeightBytes(const LookupTarget &target,
                                    const LookupTile &tile, int64_t blocks) {
   return blocks * tile.planesW * tile.kh * target.tables(tile.words) * tile.kw *
@@ -107,9 +126,9 @@ class TileEmitter {
 public:
   TileEmitter(LoopBuilder &b, const LookupTarget &target,
               const LookupTile &tile, Value tables, Value base, Value row,
-              Value column, Value weights, Value block)
+              Value column, Value weights, Value block, BetweenLookups between)
       : b(b), target(target), tile(tile), tables(tables), base(base), row(row),
-        column(column), weights(weights), block(block),
+        column(column), weights(weights), block(block), between(between),
         bytes(b.vec(target.lanes, b.getI8Type())),
         halves(b.vec(target.lanes / 2, b.getI16Type())),
         sumType(tile.bound() < 65536 ? halves
@@ -151,9 +170,20 @@ private:
   }
 
   Values shortSums() {
-    return split(b.carry(tile.kh, zeros(), [&](Value ky, ValueRange totals) {
+    return split(overRows(zeros(), [&](Value ky, ValueRange totals) {
       return lookups(ky, b.index(0), count, totals);
     }));
+  }
+
+  /// The filter rows in a loop, or each by itself where something runs between
+  /// their lookups.
+  Values overRows(ValueRange inits, LoopBuilder::CarryBody body) {
+    if (!between)
+      return b.carry(tile.kh, inits, body);
+    return b.unroll(tile.kh, tile.kh, inits, [&](Value ky, ValueRange sums) {
+      filterRow = *getConstantIntValue(ky);
+      return body(ky, sums);
+    });
   }
 
   /// The same where 16 bits are too few: i32 after each run of tables.
@@ -169,7 +199,7 @@ private:
       return result;
     };
     Values none(2 * tile.pixels, b.splat(sumType, int64_t(0)));
-    return b.carry(tile.kh, none, [&](Value ky, ValueRange start) {
+    return overRows(none, [&](Value ky, ValueRange start) {
       int64_t whole = count / run * run;
       Values sums = b.carry(b.index(0), b.index(whole), run, start,
                             [&](Value first, ValueRange part) {
@@ -204,7 +234,7 @@ private:
     w = b.mul(b.add(w, ky), count * tapBytes);
     auto run = [&](Value from, int64_t tables, ValueRange sums) {
       Value g = b.add(first, from);
-      return addChunk(b.add(table, b.mul(g, target.entries())),
+      return addChunk(g, b.add(table, b.mul(g, target.entries())),
                       b.add(w, b.mul(g, tapBytes)), tables, sums);
     };
     int64_t step = std::min(chunk, size), whole = size / step * step;
@@ -214,15 +244,20 @@ private:
     return whole < size ? run(b.index(whole), size - whole, result) : result;
   }
 
-  /// All taps of a row in `size` tables; the byte sums are added to `totals`.
-  Values addChunk(Value table, Value w, int64_t size, ValueRange totals) {
+  /// All taps of a row in `size` tables from the `first` on, which is at
+  /// `table`; the byte sums are added to `totals`.
+  Values addChunk(Value first, Value table, Value w, int64_t size,
+                  ValueRange totals) {
     Values sums(tile.pixels), result(totals);
     int64_t pending = 0;
     int64_t straight = size <= maxUnrolled ? size : 1;
-    for (int64_t g = 0; g < straight; ++g)
+    for (int64_t g = 0; g < straight; ++g) {
       pending =
           addTable(b.add(table, g * target.entries()),
                    b.add(w, g * tile.kw * target.lanes), pending, sums, result);
+      if (between)
+        between(filterRow, b.add(first, g));
+    }
     if (straight < size)
       sums = b.carry(b.index(1), b.index(size), 1, sums,
                      [&](Value g, ValueRange part) {
@@ -230,6 +265,8 @@ private:
                        addTable(b.add(table, b.mul(g, target.entries())),
                                 b.add(w, b.mul(g, tile.kw * target.lanes)), 0,
                                 next, result);
+                       if (between)
+                         between(filterRow, b.add(first, g));
                        return next;
                      });
     widen(sums, result);
@@ -310,20 +347,23 @@ private:
   const LookupTarget &target;
   const LookupTile &tile;
   Value tables, base, row, column, weights, block;
+  BetweenLookups between;
   VectorType bytes, halves, sumType;
   int64_t count;       // tables of a pixel
   int64_t byteLookups; // lookups that a byte holds
   int64_t sharing;     // taps that a load of a table serves
   int64_t chunk;       // tables between two widenings
   int64_t plane = 0;   // of the weights
+  int64_t filterRow = 0;
 };
 
 } // namespace
 
 Values hwgq::emitLookupTile(LoopBuilder &b, const LookupTarget &target,
                             const LookupTile &tile, Value tables, Value base,
-                            Value row, Value column, Value weights,
-                            Value block) {
-  return TileEmitter(b, target, tile, tables, base, row, column, weights, block)
+                            Value row, Value column, Value weights, Value block,
+                            BetweenLookups between) {
+  return TileEmitter(b, target, tile, tables, base, row, column, weights, block,
+                     between)
       .emit();
 }

@@ -71,6 +71,12 @@ void emitLookupTables(LoopBuilder &b, const LookupTarget &target,
                       int64_t planes, mlir::Value rows, mlir::Value acts,
                       mlir::Value at, mlir::Value tables, mlir::Value to);
 
+/// Stores table `t` (of all tables of a pixel, whose first word is at `at`) at
+/// byte `to`, for targets whose rows are for one plane.
+void emitLookupTable(LoopBuilder &b, const LookupTarget &target, int64_t planes,
+                     mlir::Value rows, mlir::Value acts, mlir::Value at,
+                     mlir::Value t, mlir::Value tables, mlir::Value to);
+
 /// Bytes of the indices of `blocks` blocks of output channels:
 ///   [block][plane of w][ky][table][kx][lane].
 int64_t getLookupWeightBytes(const LookupTarget &target, const LookupTile &tile,
@@ -86,17 +92,23 @@ inline mlir::Value getLookupChannel(LoopBuilder &b, const LookupTarget &target,
   return b.add(b.mul(b.rem(lane, 2), target.lanes / 2), b.div(lane, 2));
 }
 
+/// Called behind the lookups in table `t` of filter row ky, to emit what may
+/// run beside them.
+using BetweenLookups = llvm::function_ref<void(int64_t ky, mlir::Value t)>;
+
 /// Emits the sums of a tile: for each pixel two vectors, of the lower and the
 /// upper half of the block's channels, of
 ///   sum over taps, channels of code(a) * code(w),
 /// unsigned i16 where tile.bound() fits, else i32.
 /// tables: memref<? x i8>, rows of columns * tables(words) * entries bytes from
 /// byte `base` on. The first tap of the first pixel is at (row, column).
-/// weights: memref<? x i8> of getLookupWeightBytes.
+/// weights: memref<? x i8> of getLookupWeightBytes. Filter rows stand one after
+/// the other where `between` is given, and in a loop otherwise.
 Values emitLookupTile(LoopBuilder &b, const LookupTarget &target,
                       const LookupTile &tile, mlir::Value tables,
                       mlir::Value base, mlir::Value row, mlir::Value column,
-                      mlir::Value weights, mlir::Value block);
+                      mlir::Value weights, mlir::Value block,
+                      BetweenLookups between = nullptr);
 
 } // namespace hwgq
 

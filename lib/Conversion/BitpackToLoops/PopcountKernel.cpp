@@ -101,8 +101,9 @@ private:
               emitPopcountTile(b, b.getLoc(), target, part, acts, n,
                                conv.firstRow(b, y), column, weights, block);
           for (int64_t p = 0; p < count; ++p)
-            finish(accs[p], sums ? sums->get(b, task, n, y, x, p) : Value(), n,
-                   y, b.add(x, p), block);
+            finish(accs[p],
+                   sums ? sums->get(b, task, n, y, b.add(x, p)) : Value(), n, y,
+                   b.add(x, p), block);
         });
   }
 

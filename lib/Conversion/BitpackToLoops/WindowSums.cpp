@@ -116,11 +116,11 @@ void WindowSums::compute(LoopBuilder &b, const Task &task) const {
 }
 
 Value WindowSums::get(LoopBuilder &b, const Task &task, Value n, Value y,
-                      Value x, int64_t p) const {
+                      Value x) const {
   const Image &out = conv.output;
   Value sums = b.add(b.mul(task.number, taskSize), lineSize);
   Value row = b.sub(b.add(b.mul(n, out.height), y), task.row0);
   Value at =
       conv.op.isMatMul ? b.sub(x, task.x0) : b.add(b.mul(row, out.width), x);
-  return b.load(scratch, b.add(b.add(sums, at), p));
+  return b.load(scratch, b.add(sums, at));
 }

@@ -18,9 +18,9 @@ public:
   /// Computes the sums of a task.
   void compute(LoopBuilder &b, const Task &task) const;
 
-  /// The sum (i32) of pixel `p` to the right of (n, y, x).
+  /// The sum (i32) of pixel (n, y, x).
   mlir::Value get(LoopBuilder &b, const Task &task, mlir::Value n,
-                  mlir::Value y, mlir::Value x, int64_t p) const;
+                  mlir::Value y, mlir::Value x) const;
 
 private:
   int64_t columns() const;
