@@ -22,33 +22,32 @@ public:
     chooseTile();
     prepareWeights();
     int64_t covered = blocksOfGroup * target.lanes;
-    shortSums = Epilogue::prefers16(conv) && tile.bound() < 65536;
+    shortSums = Epilogue::prefers16(conv) && tile.sumBits() == 16;
     unsigned bits = shortSums ? 16 : 32;
     accumulator.emplace(b, conv, *codes, covered * conv.groups,
                         CodeType(), bits);
     epilogue.emplace(b, conv, partLanes(), covered, bits);
-    rows = b.constant(ArrayRef(getLookupRows(target, tile.planesA)));
+    rows = b.constant(ArrayRef(getLookupRows(target, tile)));
     acts = b.flat(in.memory);
     Tasking tasking(b, conv, blocksOfGroup, cost(), tableCost());
     if (accumulator->needsSums())
       sums.emplace(b, conv, tasking, viewRows(b, conv, in));
-    taskBytes = tile.ring * rowBytes();
-    bool local = taskBytes <= stackBytes;
-    auto type = MemRefType::get({local ? taskBytes : ShapedType::kDynamic},
+    int64_t taskSize = tile.ring * rowBytes();
+    bool local = taskSize <= stackBytes;
+    auto type = MemRefType::get({local ? taskSize : ShapedType::kDynamic},
                                 b.getI8Type());
     if (!local)
       tables = memref::AllocOp::create(
-          b, type, ValueRange{b.mul(tasking.bound, taskBytes)},
+          b, type, ValueRange{b.mul(tasking.bound, taskSize)},
           b.getI64IntegerAttr(64));
     forEachTask(b, conv, tasking, [&](const Task &task) {
       if (local)
         tables = b.local(type);
       // The sums of a tile wait here, so that its results are made in a loop:
       // in one block with the lookups they would be scheduled among them.
-      results = b.local(
-          MemRefType::get({pixels * target.lanes},
-                          b.getIntegerType(tile.bound() < 65536 ? 16 : 32)));
-      base = local ? b.index(0) : b.mul(task.number, taskBytes);
+      results = b.local(MemRefType::get({fields() * pixels * target.lanes},
+                                        b.getIntegerType(tile.sumBits())));
+      base = local ? b.index(0) : b.mul(task.number, taskSize);
       if (sums)
         sums->compute(b, task);
       if (conv.op.isMatMul)
@@ -68,7 +67,8 @@ private:
 
   /// Nanoseconds of the tables of one row (or pixel).
   double tableCost() {
-    return 0.8 * double(target.tables(tile.words) * tile.planesA) *
+    return 0.8 *
+           double(target.tables(tile.words) * tile.tableBits() / fields()) *
            double(conv.op.isMatMul ? 1 : out.width);
   }
 
@@ -81,25 +81,42 @@ private:
     tile.pixelStep = conv.kw == 1 ? 1 : conv.strideX;
     tile.tapStepX = conv.dilationX;
     tile.tapStepY = conv.dilationY;
-    pixels = getLookupPixels(target, conv.rowLength(out.width));
-    if (conv.op.isMatMul) // tables of a tile that the second cache holds
-      pixels = std::clamp<int64_t>(matrixBytes / pixelBytes(), 1, pixels);
     tile.ring = (conv.kh - 1) * conv.dilationY + 1;
+    tile.paired = !conv.op.isMatMul && out.width > 1 && canPair(target, tile);
     blocksOfGroup = llvm::divideCeil(conv.groupOut, target.lanes);
-    chooseStrip();
+    if (conv.op.isMatMul) { // tables of a tile that the second cache holds
+      pixels = getLookupPixels(target, conv.rowLength(out.width));
+      pixels = std::clamp<int64_t>(matrixBytes / pixelBytes(), 1, pixels);
+      tile.columns = pixels;
+    } else {
+      chooseStrip();
+    }
   }
 
-  /// As many tiles as leave the tables of a strip in the nearest cache.
+  /// Outputs of a tile position: two of a pair.
+  int64_t fields() const { return tile.paired ? 2 : 1; }
+
+  /// Columns of tables that so many pixels (or pairs) side by side read.
+  int64_t columnsOf(int64_t width) const {
+    return (width - 1) * tile.pixelStep + (conv.kw - 1) * conv.dilationX + 1;
+  }
+
+  /// As many tiles as leave the tables of a strip in the nearest cache, and of
+  /// pairs about as many in each strip: the second pixels are those of its
+  /// right half.
   void chooseStrip() {
-    auto columns = [&](int64_t width) {
-      return (width - 1) * tile.pixelStep + (conv.kw - 1) * conv.dilationX + 1;
-    };
+    int64_t width = llvm::divideCeil(out.width, fields());
+    pixels = getLookupPixels(target, width);
     strip = pixels;
-    while (strip < out.width &&
-           tile.ring * columns(strip + pixels) * pixelBytes() <= stripBytes)
+    while (strip < width &&
+           tile.ring * columnsOf(strip + pixels) * pixelBytes() <= stripBytes)
       strip += pixels;
-    strip = std::min(strip, int64_t(llvm::alignTo(out.width, pixels)));
-    tile.columns = conv.op.isMatMul ? pixels : columns(strip);
+    strip = std::min(strip, width);
+    if (tile.paired) {
+      strip = llvm::divideCeil(width, llvm::divideCeil(width, strip));
+      pixels = getLookupPixels(target, strip);
+    }
+    tile.columns = columnsOf(strip);
   }
 
   /// The indices, from the words of the constant, once per opened module.
@@ -170,74 +187,84 @@ private:
   }
   int64_t rowBytes() const { return tile.columns * pixelBytes(); }
 
-  /// Elements of `acts` from a column of tables to the next.
-  int64_t columnStep() const {
-    return (conv.kw == 1 ? conv.strideX : 1) * in.pixelSize();
-  }
-
-  /// The tables of the words from `at` on, at byte `to`.
-  void buildPixel(Value at, Value to) {
-    b.loop(tile.words, [&](Value word) {
-      emitLookupTables(
-          b, target, tile.planesA, rows, acts,
-          b.add(at, b.mul(word, in.planes)), tables,
-          b.add(to, b.mul(word, target.wordTables() * target.entries())));
-    });
-  }
-
-  /// Where a column lies: its first word, and its first table.
+  /// A column of tables: where the words of its row of the image begin, its
+  /// column there, and the first of its tables.
   struct Place {
-    Value acts, tables;
+    Value row, column, tables;
   };
   Place advance(const Place &place, Value columns) {
-    return {b.add(place.acts, b.mul(columns, columnStep())),
+    int64_t step = conv.kw == 1 ? conv.strideX : 1;
+    return {place.row, b.add(place.column, b.mul(columns, step)),
             b.add(place.tables, b.mul(columns, pixelBytes()))};
   }
   /// The first column of row y (of the image with its halo) for outputs from x0
-  /// on, and its slot.
-  Place rowAt(const Task &task, Value n, Value y, Value x0) {
-    Value from =
-        b.add(b.add(b.mul(b.add(b.mul(n, in.fullHeight()), y), in.fullWidth()),
-                    b.mul(x0, conv.strideX)),
-              in.left - conv.left);
-    return {b.add(b.mul(from, in.pixelSize()),
-                  b.mul(task.group, tile.words * in.planes)),
-            b.add(base, b.mul(b.rem(y, tile.ring), rowBytes()))};
+  /// on, with the slot of row `slot`.
+  Place rowAt(const Task &task, Value n, Value y, Value x0, Value slot) {
+    Value row = b.mul(b.add(b.mul(n, in.fullHeight()), y), in.rowSize());
+    return {b.add(row, b.mul(task.group, tile.words * in.planes)),
+            b.add(b.mul(x0, conv.strideX), in.left - conv.left),
+            b.add(base, b.mul(b.rem(slot, tile.ring), rowBytes()))};
   }
 
-  /// Columns of tables that outputs [x0, x1) read.
-  Value columnsOf(Value x0, Value x1) {
-    Value last = b.mul(b.sub(b.sub(x1, x0), b.index(1)), tile.pixelStep);
-    return b.add(last, (conv.kw - 1) * conv.dilationX + 1);
+  /// The words of a column that its tables are made of, from word `word` on.
+  /// Second pixels behind the row are of no output.
+  Values wordsOf(const Place &place, Value word) {
+    Values words;
+    Value first = b.add(place.row, b.mul(word, in.planes));
+    if (!tile.paired) {
+      Value at = b.add(first, b.mul(place.column, in.pixelSize()));
+      for (int64_t p = 0; p < tile.planesA; ++p)
+        words.push_back(b.add(at, p));
+      return words;
+    }
+    Value second = b.add(place.column, strip * conv.strideX);
+    if (out.width % (2 * strip))
+      second = b.min(second, b.index(in.fullWidth() - 1));
+    for (Value x : {place.column, second})
+      words.push_back(b.add(first, b.mul(x, in.pixelSize())));
+    return words;
+  }
+
+  /// The tables of a column.
+  void buildColumn(const Place &place) {
+    b.loop(tile.words, [&](Value word) {
+      Value to = b.add(place.tables,
+                       b.mul(word, target.wordTables() * target.entries()));
+      emitLookupTables(b, target, tile, rows, acts, wordsOf(place, word),
+                       tables, to);
+    });
   }
 
   /// The tables of columns [low, high) of a row.
   void buildColumns(const Place &row, Value low, Value high) {
-    b.loop(low, high, 1, [&](Value x) {
-      Place column = advance(row, x);
-      buildPixel(column.acts, column.tables);
-    });
+    b.loop(low, high, 1, [&](Value x) { buildColumn(advance(row, x)); });
   }
 
   /// Whether the tables of the next output row are made between the lookups of
   /// this one, in the place of those that no tile reads any more.
   bool buildsAhead() const {
     constexpr int64_t mostRows = 5, mostBlocks = 4;
-    return target.rowPlanes() == 1 && !conv.op.isMatMul && tile.planesW == 1 &&
+    return target.rowBits() == 1 && !conv.op.isMatMul && tile.planesW == 1 &&
            conv.kh > 1 && conv.kh <= mostRows && blocksOfGroup <= mostBlocks &&
            conv.strideY <= (conv.kh - 1) * conv.dilationY;
   }
 
+  /// One row of a strip: outputs [x0, x1), of pairs their first pixels.
+  struct Strip {
+    const Task &task;
+    Value n, y;
+    Value first = {}; // row of the input
+    Value x0 = {}, x1 = {};
+  };
+
   /// The places of the rows that the next output row adds, at a column. Behind
   /// the image it is made of the last row, and not read.
-  SmallVector<Place> nextRows(const Task &task, Value n, Value first, Value x0,
-                              Value column) {
+  SmallVector<Place> nextRows(const Strip &at, Value column) {
     SmallVector<Place> places;
     for (int64_t j = 0; j < conv.strideY; ++j) {
-      Value y = b.add(first, tile.ring + j);
-      Place from = rowAt(task, n, b.min(y, b.index(in.fullHeight() - 1)), x0);
-      from.tables = b.add(base, b.mul(b.rem(y, tile.ring), rowBytes()));
-      places.push_back(advance(from, column));
+      Value y = b.add(at.first, tile.ring + j);
+      Value inside = b.min(y, b.index(in.fullHeight() - 1));
+      places.push_back(advance(rowAt(at.task, at.n, inside, at.x0, y), column));
     }
     return places;
   }
@@ -248,13 +275,15 @@ private:
   void buildBetween(ArrayRef<Place> next, int64_t count, int64_t ky, Value t) {
     int64_t columns = count * tile.pixelStep;
     int64_t all = columns * conv.strideY;
+    Value word = b.div(t, target.wordTables());
+    Value inWord = b.rem(t, target.wordTables());
     for (int64_t i = 0; i < all; ++i) {
       int64_t j = i / columns;
       if (ky != std::max(1 + i * (conv.kh - 1) / all, 1 + j / conv.dilationY))
         continue;
       Place at = advance(next[j], b.index(i % columns));
-      emitLookupTable(b, target, tile.planesA, rows, acts, at.acts, t, tables,
-                      b.add(at.tables, b.mul(t, target.entries())));
+      emitLookupTable(b, target, tile, rows, acts, wordsOf(at, word), inWord,
+                      tables, b.add(at.tables, b.mul(t, target.entries())));
     }
   }
 
@@ -265,7 +294,7 @@ private:
   /// Strips of columns, whose tables stay in the nearest cache from row to row.
   void emitRows(const Task &task) {
     bool ahead = buildsAhead();
-    b.loop(b.index(0), b.index(out.width), strip, [&](Value x0) {
+    b.loop(b.index(0), b.index(out.width), strip * fields(), [&](Value x0) {
       Value x1 = b.min(b.add(x0, strip), b.index(out.width));
       b.loop(task.row0, task.row1, 1, [&](Value row) {
         Strip at{task, b.div(row, out.height), b.rem(row, out.height)};
@@ -282,40 +311,6 @@ private:
     });
   }
 
-  /// One row of a strip.
-  struct Strip {
-    const Task &task;
-    Value n, y;
-    Value first = {}; // row of the input
-    Value x0 = {}, x1 = {};
-  };
-
-  /// The tiles of a block; `ahead`: and the tables of the next row.
-  void emitBlock(const Strip &at, Value block, bool ahead) {
-    int64_t rest = out.width % pixels;
-    Value whole = b.min(at.x1, b.index(out.width - rest));
-    auto tilesAt = [&](Value low, Value high, int64_t count) {
-      b.loop(low, high, count, [&](Value x) {
-        Value column = b.mul(b.sub(x, at.x0), tile.pixelStep);
-        SmallVector<Place> next;
-        if (ahead)
-          next = nextRows(at.task, at.n, at.first, at.x0, column);
-        emitTile(at.task, at.n, at.y, at.first, x, column, count, block, next);
-      });
-    };
-    tilesAt(at.x0, whole, pixels);
-    if (rest)
-      tilesAt(whole, at.x1, rest);
-    if (!ahead)
-      return;
-    // Columns behind those of the last tile.
-    Value low = b.mul(b.sub(at.x1, at.x0), tile.pixelStep);
-    Value high = columnsOf(at.x0, at.x1);
-    for (const Place &row :
-         nextRows(at.task, at.n, at.first, at.x0, b.index(0)))
-      buildColumns(row, low, high);
-  }
-
   /// The tables that an output row reads, but those that the row above left or
   /// made.
   void buildRows(const Strip &at, Value row, bool ahead) {
@@ -324,24 +319,68 @@ private:
         b.ori(b.cmp(equal, row, at.task.row0), b.cmp(equal, at.y, b.index(0)));
     int64_t kept =
         ahead ? tile.ring : std::max<int64_t>(0, tile.ring - conv.strideY);
-    Value columns = columnsOf(at.x0, at.x1);
+    Value columns = columnsOf(at);
     b.loop(b.select(fresh, b.index(0), b.index(kept)), b.index(tile.ring), 1,
            [&](Value r) {
-             buildColumns(rowAt(at.task, at.n, b.add(at.first, r), at.x0),
-                          b.index(0), columns);
+             Value y = b.add(at.first, r);
+             buildColumns(rowAt(at.task, at.n, y, at.x0, y), b.index(0),
+                          columns);
            });
+  }
+
+  Value columnsOf(const Strip &at) {
+    Value last = b.sub(b.sub(at.x1, at.x0), b.index(1));
+    return b.add(b.mul(last, tile.pixelStep), columnsOf(1));
+  }
+
+  /// The tiles of a block; `ahead`: and the tables of the next row.
+  void emitBlock(const Strip &at, Value block, bool ahead) {
+    // What whole strips and the last one leave of a tile.
+    int64_t last = out.width % (strip * fields());
+    SmallVector<int64_t> rests;
+    if (last)
+      rests.push_back(std::min(last, strip) % pixels);
+    if (out.width > last && !llvm::is_contained(rests, strip % pixels))
+      rests.push_back(strip % pixels);
+    auto tilesAt = [&](Value low, Value high, int64_t count) {
+      b.loop(low, high, count, [&](Value x) {
+        Value column = b.mul(b.sub(x, at.x0), tile.pixelStep);
+        SmallVector<Place> next;
+        if (ahead)
+          next = nextRows(at, column);
+        emitTile(at, x, column, count, block, next);
+      });
+    };
+    Value size = b.sub(at.x1, at.x0);
+    Value whole = b.add(at.x0, b.mul(b.div(size, pixels), pixels));
+    tilesAt(at.x0, whole, pixels);
+    for (int64_t rest : rests) {
+      if (!rest)
+        continue;
+      auto emit = [&] { tilesAt(whole, at.x1, rest); };
+      if (rests.size() == 1)
+        emit();
+      else
+        b.when(
+            b.cmp(arith::CmpIPredicate::eq, b.sub(at.x1, whole), b.index(rest)),
+            emit);
+    }
+    if (!ahead)
+      return;
+    // Columns behind those of the last tile.
+    for (const Place &row : nextRows(at, b.index(0)))
+      buildColumns(row, b.mul(size, tile.pixelStep), columnsOf(at));
   }
 
   void emitMatrix(const Task &task) {
     Value zero = b.index(0);
+    Value words = b.mul(task.group, tile.words * in.planes);
     auto part = [&](Value x, int64_t count) {
       b.loop(count, [&](Value i) {
-        buildPixel(b.add(b.mul(b.add(x, i), in.pixelSize()),
-                         b.mul(task.group, tile.words * in.planes)),
-                   b.add(base, b.mul(i, pixelBytes())));
+        buildColumn({words, b.add(x, i), b.add(base, b.mul(i, pixelBytes()))});
       });
       b.loop(task.block0, task.block1, 1, [&](Value block) {
-        emitTile(task, zero, zero, zero, x, zero, count, block);
+        emitTile({task, zero, zero, zero}, x, zero, count, block, {});
       });
     };
     Value at = task.x0;
@@ -353,22 +392,26 @@ private:
     }
   }
 
-  void emitTile(const Task &task, Value n, Value y, Value row, Value x,
-                Value column, int64_t count, Value block,
-                ArrayRef<Place> next = {}) {
+  void emitTile(const Strip &at, Value x, Value column, int64_t count,
+                Value block, ArrayRef<Place> next) {
     LookupTile part = tile;
     part.pixels = count;
     auto between = [&](int64_t ky, Value t) {
       buildBetween(next, count, ky, t);
     };
-    Values products = emitLookupTile(
-        b, target, part, tables, base, row, column, weights, block,
-        next.empty() ? BetweenLookups() : BetweenLookups(between));
-    int64_t half = target.lanes / 2;
-    for (auto [i, sum] : llvm::enumerate(products))
-      b.store(sum, results, b.index(int64_t(i) * half));
+    emitLookupTile(b, target, part,
+                   {tables, base, at.first, column, weights, block}, results,
+                   next.empty() ? BetweenLookups() : BetweenLookups(between));
     Value channel = b.mul(block, target.lanes);
-    b.loop(count, [&](Value p) { finish(task, p, n, y, x, channel); });
+    b.loop(count, [&](Value p) { finish(at, p, b.add(x, p), channel); });
+    if (!tile.paired)
+      return;
+    Value second = b.add(x, strip);
+    Value inside = b.min(b.sub(b.index(out.width), second), b.index(count));
+    b.loop(b.index(0), out.width % (2 * strip) ? inside : b.index(count), 1,
+           [&](Value p) {
+             finish(at, b.add(p, count), b.add(second, p), channel);
+           });
   }
 
   /// Channels that the epilogue takes at a time.
@@ -379,11 +422,9 @@ private:
                              std::max<int64_t>(8, b.options.vectorBytes / 4));
   }
 
-  /// From P of pixel `p` of a tile to its result.
-  void finish(const Task &task, Value p, Value n, Value y, Value x,
-              Value channel) {
-    Value pixel = b.add(x, p);
-    Value sum = sums ? sums->get(b, task, n, y, pixel) : Value();
+  /// From P of output `p` of a tile to the result of pixel x.
+  void finish(const Strip &at, Value p, Value x, Value channel) {
+    Value sum = sums ? sums->get(b, at.task, at.n, at.y, x) : Value();
     Type element = cast<MemRefType>(results.getType()).getElementType();
     VectorType type = b.vec(partLanes(), b.getIntegerType(shortSums ? 16 : 32));
     for (int64_t lane = 0; lane < target.lanes; lane += partLanes()) {
@@ -391,9 +432,9 @@ private:
                           b.add(b.mul(p, target.lanes), lane));
       if (part.getType() != type)
         part = arith::ExtUIOp::create(b, type, part);
-      Value at = b.add(channel, lane);
-      part = accumulator->get(b, part, sum, y, pixel, at);
-      epilogue->finish(b, part, n, y, pixel, at);
+      Value first = b.add(channel, lane);
+      part = accumulator->get(b, part, sum, at.y, x, first);
+      epilogue->finish(b, part, at.n, at.y, x, first);
     }
   }
 
@@ -410,7 +451,8 @@ private:
   CodeType a, w;
   LookupTarget target;
   LookupTile tile;
-  int64_t pixels = 1, blocksOfGroup = 1, strip = 1, taskBytes = 0;
+  int64_t pixels = 1, blocksOfGroup = 1; // pixels or pairs of a tile
+  int64_t strip = 1;                     // and of a strip
   bool shortSums = false;
   Value weights, rows, acts, tables, base, results;
   std::optional<WindowSums> sums;

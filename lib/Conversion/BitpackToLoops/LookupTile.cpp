@@ -2,148 +2,34 @@
 #include "LookupTile.h"
 #include "hwgq/Conversion/TargetIntrinsics.h"
 #include <map>
+#include <numeric>
 
 using namespace mlir;
 using namespace hwgq;
-
-LookupTarget hwgq::getLookupTarget(const LoopOptions &options) {
-  if (options.neon)
-    return {"tbl", 16, 4, 21};
-  if (options.vectorBytes == 64 && options.bytePermute)
-    return {"vpermb512", 64, 6, 21};
-  if (options.vectorBytes == 64)
-    return {"pshufb512", 64, 4, 21};
-  if (options.vectorBytes == 32)
-    return {"pshufb256", 32, 4, 12};
-  return {"pshufb128", 16, 4, 12};
-}
-
-int64_t hwgq::getLookupPixels(const LookupTarget &target, int64_t width) {
-  int64_t most = target.accumulators / 3;
-  // The fewest tiles, then the most even ones.
-  return llvm::divideCeil(width, llvm::divideCeil(width, most));
-}
-
-std::vector<uint8_t> hwgq::getLookupRows(const LookupTarget &target,
-                                         int64_t planes) {
-  std::vector<uint8_t> rows;
-  int64_t step = target.rowPlanes(), entries = target.entries();
-  for (int64_t first = 0; first < planes; first += step)
-    for (int64_t a = 0; a < int64_t(1) << (step * target.group); ++a)
-      for (int64_t w = 0; w < entries; ++w) {
-        uint8_t sum = 0;
-        for (int64_t p = 0; p < step && first + p < planes; ++p)
-          sum += llvm::popcount(uint64_t((a >> (p * target.group)) & w))
-                 << (first + p);
-        rows.push_back(sum);
-      }
-  return rows;
-}
-
-/// The numbers of the rows of a word's tables, as fields of i64: table t has
-/// bits [shift, ...) of the value.
-static std::pair<Value, int64_t> rowField(const LookupTarget &target,
-                                          ValueRange fields, int64_t t) {
-  if (target.rowPlanes() == 1)
-    return {fields[0], t * target.group};
-  return {fields[t % 2], t / 2 * 8};
-}
-
-/// Fields of planes: as they are, or the nibbles of two planes side by side in
-/// the bytes of an even and an odd word.
-static Values rowFields(LoopBuilder &b, const LookupTarget &target,
-                        ValueRange planes) {
-  if (target.rowPlanes() == 1)
-    return {planes[0]};
-  Value low = b.i64(0x0f0f0f0f0f0f0f0f), four = b.i64(4);
-  Value even = b.andi(planes[0], low),
-        odd = b.andi(b.shr(planes[0], four), low);
-  if (planes.size() == 1)
-    return {even, odd};
-  return {b.ori(even, b.shl(b.andi(planes[1], low), four)),
-          b.ori(odd, b.andi(planes[1], b.i64(0xf0f0f0f0f0f0f0f0)))};
-}
-
-void hwgq::emitLookupTables(LoopBuilder &b, const LookupTarget &target,
-                            int64_t planes, Value rows, Value acts, Value at,
-                            Value tables, Value to) {
-  int64_t entries = target.entries(), step = target.rowPlanes();
-  int64_t rowBits = step * target.group;
-  VectorType type = b.vec(entries, b.getI8Type());
-  std::vector<Values> fields;
-  for (int64_t p = 0; p < planes; p += step) {
-    Values words;
-    for (int64_t q = p; q < std::min(planes, p + step); ++q)
-      words.push_back(b.load(acts, b.add(at, q)));
-    fields.push_back(rowFields(b, target, words));
-  }
-  for (int64_t t = 0; t < target.wordTables(); ++t) {
-    Value table;
-    for (auto [i, words] : llvm::enumerate(fields)) {
-      auto [word, first] = rowField(target, words, t);
-      // A row has 2^group bytes.
-      int64_t shift = first - target.group;
-      Value bits =
-          shift < 0 ? b.shl(word, b.i64(-shift)) : b.shr(word, b.i64(shift));
-      uint64_t mask = ((uint64_t(1) << rowBits) - 1) << target.group;
-      Value row = b.toIndex(b.andi(bits, b.i64(mask)));
-      Value part =
-          b.load(type, rows, b.add(row, int64_t(i) * (entries << rowBits)));
-      table = table ? b.add(table, part) : part;
-    }
-    b.store(table, tables, b.add(to, t * entries));
-  }
-}
-
-void hwgq::emitLookupTable(LoopBuilder &b, const LookupTarget &target,
-                           int64_t planes, Value rows, Value acts, Value at,
-                           Value t, Value tables, Value to) {
-  assert(target.rowPlanes() == 1 && "a row for each plane");
-  int64_t entries = target.entries();
-  Value word = b.add(at, b.mul(b.div(t, target.wordTables()), planes));
-  Value shift = b.toI64(b.mul(b.rem(t, target.wordTables()), target.group));
-  VectorType type = b.vec(entries, b.getI8Type());
-  Value table;
-  for (int64_t p = 0; p < planes; ++p) {
-    Value bits = b.shr(b.load(acts, b.add(word, p)), shift);
-    Value row = b.shl(b.andi(bits, b.i64(entries - 1)), b.i64(target.group));
-    Value part = b.load(type, rows,
-                        b.add(b.toIndex(row), p * (entries << target.group)));
-    table = table ? b.add(table, part) : part;
-  }
-  b.store(table, tables, to);
-}
-
-int64_t hwgq::getLookupWeightBytes(const LookupTarget &target,
-                                   const LookupTile &tile, int64_t blocks) {
-  return blocks * tile.planesW * tile.kh * target.tables(tile.words) * tile.kw *
-         target.lanes;
-}
 
 namespace {
 
 class TileEmitter {
 public:
   TileEmitter(LoopBuilder &b, const LookupTarget &target,
-              const LookupTile &tile, Value tables, Value base, Value row,
-              Value column, Value weights, Value block, BetweenLookups between)
-      : b(b), target(target), tile(tile), tables(tables), base(base), row(row),
-        column(column), weights(weights), block(block), between(between),
+              const LookupTile &tile, const LookupOperands &in, Value sums,
+              BetweenLookups between)
+      : b(b), target(target), tile(tile), in(in), out(sums), between(between),
         bytes(b.vec(target.lanes, b.getI8Type())),
         halves(b.vec(target.lanes / 2, b.getI16Type())),
-        sumType(tile.bound() < 65536 ? halves
-                                     : b.vec(target.lanes / 2, b.getI32Type())),
+        sumType(b.vec(target.lanes / 2, b.getIntegerType(tile.sumBits()))),
         count(target.tables(tile.words)) {
-    int64_t most = target.byteLookups(tile.planesA);
-    byteLookups = most;
+    byteLookups = target.byteLookups(tile.planesA);
     int64_t parts =
-        llvm::divideCeil(tile.kw, std::min<int64_t>(maxSharing, most));
+        llvm::divideCeil(tile.kw, std::min<int64_t>(maxSharing, byteLookups));
     sharing = llvm::divideCeil(tile.kw, parts);
-    chunk = std::clamp<int64_t>(most / tile.kw, 1, count);
+    chunk = std::clamp<int64_t>(byteLookups / tile.kw, 1, count);
     chunk = llvm::divideCeil(count, llvm::divideCeil(count, chunk));
   }
 
-  Values emit() {
+  void emit() {
+    if (tile.paired)
+      return emitPairs();
     Values sums;
     for (int64_t q = 0; q < tile.planesW; ++q) {
       plane = q;
@@ -155,7 +41,8 @@ public:
           sums[i] = b.add(sums[i], b.shl(value, b.splat(sumType, q)));
       }
     }
-    return sums;
+    for (auto [i, sum] : llvm::enumerate(sums))
+      b.store(sum, out, b.index(int64_t(i) * target.lanes / 2));
   }
 
 private:
@@ -224,18 +111,22 @@ private:
 
   /// Tables [first, first + size) of filter row ky.
   Values lookups(Value ky, Value first, int64_t size, ValueRange totals) {
-    int64_t pixelBytes = count * target.entries();
-    Value y = b.add(row, b.mul(ky, tile.tapStepY));
-    Value at = b.add(b.mul(b.rem(y, tile.ring), tile.columns), column);
-    Value table = b.add(base, b.mul(at, pixelBytes));
+    int64_t unit = target.entries();
+    Value y = b.add(in.row, b.mul(ky, tile.tapStepY));
+    Value at = b.add(b.mul(b.rem(y, tile.ring), tile.columns), in.column);
+    Value table = b.add(in.base, b.mul(at, count * unit));
     int64_t tapBytes = tile.kw * target.lanes;
     Value w =
-        b.add(b.mul(b.mul(block, tile.planesW), tile.kh), plane * tile.kh);
+        b.add(b.mul(b.mul(in.block, tile.planesW), tile.kh), plane * tile.kh);
     w = b.mul(b.add(w, ky), count * tapBytes);
     auto run = [&](Value from, int64_t tables, ValueRange sums) {
       Value g = b.add(first, from);
-      return addChunk(g, b.add(table, b.mul(g, target.entries())),
-                      b.add(w, b.mul(g, tapBytes)), tables, sums);
+      Cursor cursor{g, b.add(table, b.mul(g, unit)),
+                    b.add(w, b.mul(g, tapBytes))};
+      if (!tile.paired)
+        return addChunk(cursor, tables, sums);
+      addPairChunk(cursor, tables);
+      return Values();
     };
     int64_t step = std::min(chunk, size), whole = size / step * step;
     Values result = b.carry(
@@ -244,29 +135,31 @@ private:
     return whole < size ? run(b.index(whole), size - whole, result) : result;
   }
 
-  /// All taps of a row in `size` tables from the `first` on, which is at
-  /// `table`; the byte sums are added to `totals`.
-  Values addChunk(Value first, Value table, Value w, int64_t size,
-                  ValueRange totals) {
+  /// A table by its number, with the place of it and of its indices.
+  struct Cursor {
+    Value number, table, weights;
+  };
+  Cursor advance(const Cursor &at, Value tables) {
+    return {b.add(at.number, tables),
+            b.add(at.table, b.mul(tables, target.entries())),
+            b.add(at.weights, b.mul(tables, tile.kw * target.lanes))};
+  }
+  Cursor advance(const Cursor &at, int64_t tables) {
+    return advance(at, b.index(tables));
+  }
+
+  /// All taps of a row in `size` tables; the byte sums are added to `totals`.
+  Values addChunk(const Cursor &at, int64_t size, ValueRange totals) {
     Values sums(tile.pixels), result(totals);
     int64_t pending = 0;
     int64_t straight = size <= maxUnrolled ? size : 1;
-    for (int64_t g = 0; g < straight; ++g) {
-      pending =
-          addTable(b.add(table, g * target.entries()),
-                   b.add(w, g * tile.kw * target.lanes), pending, sums, result);
-      if (between)
-        between(filterRow, b.add(first, g));
-    }
+    for (int64_t g = 0; g < straight; ++g)
+      pending = addTable(advance(at, g), pending, sums, result);
     if (straight < size)
       sums = b.carry(b.index(1), b.index(size), 1, sums,
                      [&](Value g, ValueRange part) {
                        Values next(part);
-                       addTable(b.add(table, b.mul(g, target.entries())),
-                                b.add(w, b.mul(g, tile.kw * target.lanes)), 0,
-                                next, result);
-                       if (between)
-                         between(filterRow, b.add(first, g));
+                       addTable(advance(at, g), 0, next, result);
                        return next;
                      });
     widen(sums, result);
@@ -274,7 +167,7 @@ private:
   }
 
   /// The taps of a row in one table; returns the lookups in the byte sums.
-  int64_t addTable(Value table, Value w, int64_t pending, Values &sums,
+  int64_t addTable(const Cursor &at, int64_t pending, Values &sums,
                    Values &totals) {
     for (int64_t kx = 0; kx < tile.kw; kx += sharing) {
       int64_t taps = std::min(sharing, tile.kw - kx);
@@ -282,32 +175,140 @@ private:
         widen(sums, totals);
         pending = 0;
       }
-      addTaps(table, w, kx, taps, sums);
+      addTaps(at, kx, taps, [&](int64_t p, Value found) {
+        sums[p] = sums[p] ? b.add(sums[p], found) : found;
+      });
       pending += taps;
     }
+    if (between)
+      between(filterRow, at.number);
     return pending;
   }
 
-  void addTaps(Value table, Value w, int64_t first, int64_t taps,
-               Values &sums) {
+  /// Calls use(p, bytes) for each lookup of pixel p in a table.
+  void addTaps(const Cursor &at, int64_t first, int64_t taps,
+               llvm::function_ref<void(int64_t, Value)> use) {
     Values indices;
     std::map<int64_t, SmallVector<std::pair<int64_t, int64_t>>> uses;
     for (int64_t t = 0; t < taps; ++t) {
-      indices.push_back(
-          load(bytes, weights, b.add(w, (first + t) * target.lanes)));
+      indices.push_back(load(bytes, in.weights,
+                             b.add(at.weights, (first + t) * target.lanes)));
       for (int64_t p = 0; p < tile.pixels; ++p)
         uses[p * tile.pixelStep + (first + t) * tile.tapStepX].emplace_back(p,
                                                                             t);
     }
-    int64_t pixelBytes = count * target.entries();
+    int64_t column = count * target.entries();
     for (auto &[x, users] : uses) {
-      Value entries = loadTable(b.add(table, x * pixelBytes));
-      for (auto [p, t] : users) {
-        Value found = lookup(entries, indices[t]);
-        sums[p] = sums[p] ? b.add(sums[p], found) : found;
-      }
+      Value entries = loadTable(b.add(at.table, x * column));
+      for (auto [p, t] : users)
+        use(p, lookup(entries, indices[t]));
     }
   }
+
+  //===--------------------------------------------------------------------===//
+  // Pairs of pixels
+  //===--------------------------------------------------------------------===//
+
+  /// The sums of pairs wait in `out`, and get a byte sum of each chunk.
+  void emitPairs() {
+    int64_t half = target.lanes / 2;
+    for (int64_t i = 0; i < 2 * tile.outputs(); ++i)
+      b.store(b.splat(sumType, int64_t(0)), out, b.index(i * half));
+    for (int64_t q = 0; q < tile.planesW; ++q) {
+      plane = q;
+      overRows({}, [&](Value ky, ValueRange) {
+        return lookups(ky, b.index(0), count, {});
+      });
+    }
+  }
+
+  /// Bytes of a tile of pairs: the sums of lookups (of both pixels, modulo
+  /// 256), those of the upper halves, and lookups whose halves are not full.
+  struct PairSums {
+    Values all, upper, joined;
+    SmallVector<int64_t> joins;
+  };
+
+  void addPairChunk(const Cursor &at, int64_t size) {
+    // Tables whose lookups fill halves of bytes, some lookups together.
+    int64_t join = target.nibbleLookups();
+    int64_t step = join / std::gcd(join, tile.kw);
+    while (step * tile.kw < maxSharing * 2)
+      step *= 2;
+    step = std::min(step, size);
+    int64_t whole = size / step * step;
+    auto run = [&](Value from, int64_t tables, ValueRange carried) {
+      PairSums sums{Values(carried.take_front(tile.pixels)),
+                    Values(carried.drop_front(tile.pixels)),
+                    Values(tile.pixels), SmallVector<int64_t>(tile.pixels, 0)};
+      for (int64_t g = 0; g < tables; ++g)
+        addPairTable(advance(advance(at, from), g), sums);
+      for (int64_t p = 0; p < tile.pixels; ++p)
+        flush(sums, p);
+      sums.all.append(sums.upper);
+      return sums.all;
+    };
+    Values sums(2 * tile.pixels, b.splat(bytes, int64_t(0)));
+    sums = b.carry(b.index(0), b.index(whole), step, sums,
+                   [&](Value from, ValueRange carried) {
+                     return run(from, step, carried);
+                   });
+    if (whole < size)
+      sums = run(b.index(whole), size - whole, sums);
+    splitPairs(sums);
+  }
+  void addPairTable(const Cursor &at, PairSums &sums) {
+    for (int64_t kx = 0; kx < tile.kw; kx += sharing)
+      addTaps(at, kx, std::min(sharing, tile.kw - kx),
+              [&](int64_t p, Value found) {
+                Value &joined = sums.joined[p];
+                joined = joined ? b.add(joined, found) : found;
+                if (++sums.joins[p] == target.nibbleLookups())
+                  flush(sums, p);
+              });
+    if (between)
+      between(filterRow, at.number);
+  }
+
+  /// Adds up what halves of bytes hold.
+  void flush(PairSums &sums, int64_t p) {
+    Value joined = std::exchange(sums.joined[p], Value());
+    sums.joins[p] = 0;
+    if (!joined)
+      return;
+    Value upper = b.shr(joined, b.splat(bytes, int64_t(4)));
+    sums.all[p] = b.add(sums.all[p], joined);
+    sums.upper[p] = b.add(sums.upper[p], upper);
+  }
+
+  /// lower = all - 16 upper, both added to the sums in `out`.
+  void splitPairs(ValueRange sums) {
+    for (int64_t p = 0; p < tile.pixels; ++p) {
+      Value upper = sums[tile.pixels + p];
+      Value lower = b.sub(sums[p], b.shl(upper, b.splat(bytes, int64_t(4))));
+      addTo(p, lower);
+      addTo(tile.pixels + p, upper);
+    }
+  }
+
+  /// Adds the bytes of an output to its sums.
+  void addTo(int64_t output, Value sum) {
+    Value pairs = vector::BitCastOp::create(b, halves, sum);
+    Value parts[] = {b.andi(pairs, b.splat(halves, int64_t(255))),
+                     b.shr(pairs, b.splat(halves, int64_t(8)))};
+    for (auto [i, part] : llvm::enumerate(parts)) {
+      Value at = b.index((2 * output + int64_t(i)) * target.lanes / 2);
+      if (sumType != halves)
+        part = arith::ExtUIOp::create(b, sumType, part);
+      if (plane)
+        part = b.shl(part, b.splat(sumType, plane));
+      b.store(b.add(b.load(sumType, out, at), part), out, at);
+    }
+  }
+
+  //===--------------------------------------------------------------------===//
+  // Tables
+  //===--------------------------------------------------------------------===//
 
   Value load(VectorType type, Value memory, Value at) {
     return vector::LoadOp::create(b, type, memory, ValueRange{at},
@@ -318,7 +319,7 @@ private:
   /// A table in every part of a register that a shuffle treats alone.
   Value loadTable(Value at) {
     int64_t entries = target.entries();
-    Value table = load(b.vec(entries, b.getI8Type()), tables, at);
+    Value table = load(b.vec(entries, b.getI8Type()), in.tables, at);
     if (entries == target.lanes)
       return table;
     SmallVector<int64_t> mask;
@@ -346,7 +347,8 @@ private:
   LoopBuilder &b;
   const LookupTarget &target;
   const LookupTile &tile;
-  Value tables, base, row, column, weights, block;
+  const LookupOperands &in;
+  Value out;
   BetweenLookups between;
   VectorType bytes, halves, sumType;
   int64_t count;       // tables of a pixel
@@ -359,11 +361,9 @@ private:
 
 } // namespace
 
-Values hwgq::emitLookupTile(LoopBuilder &b, const LookupTarget &target,
-                            const LookupTile &tile, Value tables, Value base,
-                            Value row, Value column, Value weights, Value block,
-                            BetweenLookups between) {
-  return TileEmitter(b, target, tile, tables, base, row, column, weights, block,
-                     between)
-      .emit();
+void hwgq::emitLookupTile(LoopBuilder &b, const LookupTarget &target,
+                          const LookupTile &tile,
+                          const LookupOperands &operands, Value sums,
+                          BetweenLookups between) {
+  TileEmitter(b, target, tile, operands, sums, between).emit();
 }

@@ -23,9 +23,9 @@ struct LookupTarget {
 
   /// Bytes of a table.
   int64_t entries() const { return int64_t(1) << group; }
-  /// Planes of a code that one ready row is for: 64 rows of 64 bytes, or 256 of
-  /// 16.
-  int64_t rowPlanes() const { return group == 4 ? 2 : 1; }
+  /// Bits of a channel that one ready row is for: 64 rows of 64 bytes, or 256
+  /// of 16.
+  int64_t rowBits() const { return group == 4 ? 2 : 1; }
   /// Tables of a word of 64 channels; the last may be of fewer channels.
   int64_t wordTables() const { return llvm::divideCeil(64, group); }
   /// Tables of a pixel.
@@ -34,15 +34,20 @@ struct LookupTarget {
   int64_t byteLookups(int64_t planes) const {
     return 255 / (group * ((int64_t(1) << planes) - 1));
   }
+  /// Lookups of codes of one bit whose sum surely fits half a byte.
+  int64_t nibbleLookups() const { return 15 / group; }
 };
 
 LookupTarget getLookupTarget(const LoopOptions &options);
 
 /// One tile: `pixels` outputs of one row times `lanes` output channels.
-/// Distances along x are in pixels of the tables.
+/// Distances along x are in columns of the tables.
 struct LookupTile {
   int64_t pixels = 1;
   int64_t planesA = 1, planesW = 1;
+  /// Codes of one bit: a table is for two pixels, the sums of the second in the
+  /// upper halves of its bytes, and `pixels` counts pairs.
+  bool paired = false;
   int64_t kh = 1, kw = 1;
   int64_t words = 1;     // 64-channel words of a pixel
   int64_t columns = 1;   // pixels of a row of tables
@@ -55,27 +60,41 @@ struct LookupTile {
     return kh * kw * words * 64 * ((int64_t(1) << planesA) - 1) *
            ((int64_t(1) << planesW) - 1);
   }
+  /// Bits of the sums that a tile makes.
+  unsigned sumBits() const { return bound() < 65536 ? 16 : 32; }
+  /// Outputs of a tile.
+  int64_t outputs() const { return paired ? 2 * pixels : pixels; }
+  /// Bits of a channel that a table is made of: planes, or pixels of a pair.
+  int64_t tableBits() const { return paired ? 2 : planesA; }
 };
 
-/// Pixels of a tile in rows of `width` outputs.
+/// Whether pairs of pixels may share tables: codes of one bit, and no more taps
+/// in a row than lookups that a byte holds.
+bool canPair(const LookupTarget &target, const LookupTile &tile);
+
+/// Pixels (or pairs) of a tile in rows of `width` of them.
 int64_t getLookupPixels(const LookupTarget &target, int64_t width);
 
-/// The rows that tables are sums of, for each rowPlanes planes and patterns a_p
-/// of their bits, lowest plane lowest: row[w] = sum of popcount(a_p & w) << p.
-std::vector<uint8_t> getLookupRows(const LookupTarget &target, int64_t planes);
+/// The rows that tables are sums of, for each rowBits() bits of the channels
+/// and patterns a_p of them, lowest lowest: row[w] = sum of popcount(a_p & w)
+/// times 1 << p, or 1 << 4 p for pairs.
+std::vector<uint8_t> getLookupRows(const LookupTarget &target,
+                                   const LookupTile &tile);
 
-/// Stores the tables of the word of `acts` (flat, i64, planes innermost) at
-/// `at` to bytes [to, to + wordTables * entries) of `tables`. `rows` holds
-/// getLookupRows.
+/// Stores the tables of 64 channels to bytes [to, to + wordTables * entries) of
+/// `tables`. `words` are the addresses in `acts` (flat, i64) of their
+/// tableBits() words, `rows` is getLookupRows.
 void emitLookupTables(LoopBuilder &b, const LookupTarget &target,
-                      int64_t planes, mlir::Value rows, mlir::Value acts,
-                      mlir::Value at, mlir::Value tables, mlir::Value to);
+                      const LookupTile &tile, mlir::Value rows,
+                      mlir::Value acts, mlir::ValueRange words,
+                      mlir::Value tables, mlir::Value to);
 
-/// Stores table `t` (of all tables of a pixel, whose first word is at `at`) at
-/// byte `to`, for targets whose rows are for one plane.
-void emitLookupTable(LoopBuilder &b, const LookupTarget &target, int64_t planes,
-                     mlir::Value rows, mlir::Value acts, mlir::Value at,
-                     mlir::Value t, mlir::Value tables, mlir::Value to);
+/// Stores table `t` of 64 channels at byte `to`, for targets whose rows are
+/// for one bit.
+void emitLookupTable(LoopBuilder &b, const LookupTarget &target,
+                     const LookupTile &tile, mlir::Value rows, mlir::Value acts,
+                     mlir::ValueRange words, mlir::Value t, mlir::Value tables,
+                     mlir::Value to);
 
 /// Bytes of the indices of `blocks` blocks of output channels:
 ///   [block][plane of w][ky][table][kx][lane].
@@ -92,23 +111,30 @@ inline mlir::Value getLookupChannel(LoopBuilder &b, const LookupTarget &target,
   return b.add(b.mul(b.rem(lane, 2), target.lanes / 2), b.div(lane, 2));
 }
 
+/// Where a tile finds its operands.
+struct LookupOperands {
+  /// memref<? x i8>, 64-byte aligned, rows of columns * tables(words) * entries
+  /// bytes from byte `base` on.
+  mlir::Value tables, base;
+  /// The first tap of the first pixel.
+  mlir::Value row, column;
+  /// memref<? x i8> of getLookupWeightBytes, and the block of channels.
+  mlir::Value weights, block;
+};
+
 /// Called behind the lookups in table `t` of filter row ky, to emit what may
 /// run beside them.
 using BetweenLookups = llvm::function_ref<void(int64_t ky, mlir::Value t)>;
 
-/// Emits the sums of a tile: for each pixel two vectors, of the lower and the
-/// upper half of the block's channels, of
-///   sum over taps, channels of code(a) * code(w),
-/// unsigned i16 where tile.bound() fits, else i32.
-/// tables: memref<? x i8>, rows of columns * tables(words) * entries bytes from
-/// byte `base` on. The first tap of the first pixel is at (row, column).
-/// weights: memref<? x i8> of getLookupWeightBytes. Filter rows stand one after
-/// the other where `between` is given, and in a loop otherwise.
-Values emitLookupTile(LoopBuilder &b, const LookupTarget &target,
-                      const LookupTile &tile, mlir::Value tables,
-                      mlir::Value base, mlir::Value row, mlir::Value column,
-                      mlir::Value weights, mlir::Value block,
-                      BetweenLookups between = nullptr);
+/// Emits the sums of a tile into `sums`, memref<outputs * lanes x sumBits>: of
+/// each output (of a tile of pairs all first ones before the second ones) and
+/// channel of the block
+///   sum over taps, channels of code(a) * code(w).
+/// Filter rows stand one after the other where `between` is given, and in a
+/// loop otherwise.
+void emitLookupTile(LoopBuilder &b, const LookupTarget &target,
+                    const LookupTile &tile, const LookupOperands &operands,
+                    mlir::Value sums, BetweenLookups between = nullptr);
 
 } // namespace hwgq
 

@@ -66,7 +66,7 @@ public:
                         f32),
         MemRefType::get({c.outSize(), c.outSize(), blocks * tile.block}, f32)};
     auto module = buildConv(
-        b, types, blocks, c.outSize(), tile.pixels,
+        b, types, blocks, c.outSize(), c.outSize(), tile.pixels,
         [&](ValueRange arguments, Value k, Value y, Value x, int64_t pixels) {
           FloatTile shape = tile;
           shape.pixels = pixels;

@@ -62,8 +62,8 @@ static void loop(OpBuilder &b, int64_t end, int64_t step,
 }
 
 OwningOpRef<ModuleOp> buildConv(
-    OpBuilder &b, ArrayRef<MemRefType> types, int64_t blocks, int64_t outSize,
-    int64_t pixels,
+    OpBuilder &b, ArrayRef<MemRefType> types, int64_t blocks, int64_t outHeight,
+    int64_t outWidth, int64_t pixels,
     llvm::function_ref<void(ValueRange, Value, Value, Value, int64_t)> tile) {
   Location loc = b.getUnknownLoc();
   OwningOpRef<ModuleOp> module = ModuleOp::create(loc);
@@ -74,13 +74,13 @@ OwningOpRef<ModuleOp> buildConv(
   Block *entry = func.addEntryBlock();
   b.setInsertionPointToEnd(entry);
   ValueRange arguments = entry->getArguments();
-  int64_t whole = outSize / pixels * pixels;
+  int64_t whole = outWidth / pixels * pixels;
   loop(b, blocks, 1, [&](Value k) {
-    loop(b, outSize, 1, [&](Value y) {
+    loop(b, outHeight, 1, [&](Value y) {
       loop(b, whole, pixels,
            [&](Value x) { tile(arguments, k, y, x, pixels); });
-      if (whole < outSize)
-        tile(arguments, k, y, constant(b, whole), outSize - whole);
+      if (whole < outWidth)
+        tile(arguments, k, y, constant(b, whole), outWidth - whole);
     });
   });
   func::ReturnOp::create(b, loc);

@@ -21,11 +21,11 @@ mlir::Value constant(mlir::OpBuilder &b, int64_t value);
 mlir::Value times(mlir::OpBuilder &b, mlir::Value x, int64_t y);
 
 /// A function over memrefs of `types` that calls `tile` for every block of
-/// output channels and every tile of a square output: with the arguments,
+/// output channels and every tile of an output: with the arguments,
 /// block, row, first pixel and number of pixels.
 mlir::OwningOpRef<mlir::ModuleOp>
 buildConv(mlir::OpBuilder &b, llvm::ArrayRef<mlir::MemRefType> types,
-          int64_t blocks, int64_t outSize, int64_t pixels,
+          int64_t blocks, int64_t outHeight, int64_t outWidth, int64_t pixels,
           llvm::function_ref<void(mlir::ValueRange, mlir::Value, mlir::Value,
                                   mlir::Value, int64_t)>
               tile);

@@ -50,6 +50,7 @@ std::vector<Line> align(const std::vector<uint8_t> &bytes) {
 struct Case {
   int64_t size, words, channels, planesA, planesW, filter, stride, dilation;
   bool ones;
+  bool paired = false;
 
   int64_t outSize() const {
     return (size - dilation * (filter - 1) - 1) / stride + 1;
@@ -62,12 +63,15 @@ public:
       : options(options), target(getLookupTarget(options)), c(c) {
     tile.planesA = c.planesA;
     tile.planesW = c.planesW;
+    tile.paired = c.paired;
     tile.kh = tile.kw = c.filter;
     tile.words = c.words;
     tile.columns = tile.ring = c.size;
     tile.pixelStep = c.stride;
     tile.tapStepX = tile.tapStepY = c.dilation;
-    tile.pixels = getLookupPixels(target, c.outSize());
+    // The second pixels of pairs are those of the right half.
+    tile.pixels =
+        getLookupPixels(target, c.paired ? c.outSize() / 2 : c.outSize());
     blocks = llvm::divideCeil(c.channels, target.lanes);
     std::mt19937_64 rng(1);
     for (int64_t i = 0; i < c.size * c.size * c.words * c.planesA; ++i)
@@ -79,14 +83,14 @@ public:
   }
 
   std::vector<int32_t> run() {
-    std::vector<uint8_t> rows = getLookupRows(target, c.planesA);
+    std::vector<uint8_t> rows = getLookupRows(target, tile);
     std::vector<uint8_t> indices = packIndices();
     std::vector<Line> tables = align(std::vector<uint8_t>(tableBytes()));
     std::vector<Line> alignedIndices = align(indices);
     std::vector<int32_t> out(outElements(), 0x5a5a5a5a);
-    EXPECT_TRUE(runConv(
-        *build(rows.size(), indices.size()),
-        {acts.data(), rows.data(), tables.data(), alignedIndices.data(), out.data()}));
+    EXPECT_TRUE(runConv(*build(rows.size(), indices.size()),
+                        {acts.data(), rows.data(), tables.data(),
+                         alignedIndices.data(), out.data()}));
     return out;
   }
 
@@ -156,6 +160,7 @@ private:
     OpBuilder builder(&context);
     Type i64 = builder.getI64Type(), i32 = builder.getI32Type(),
          i8 = builder.getI8Type();
+    LoopBuilder b(builder.getUnknownLoc(), builder, options);
     int64_t words = c.size * c.size * c.words;
     MemRefType types[] = {
         MemRefType::get({words * c.planesA}, i64),
@@ -163,39 +168,56 @@ private:
         MemRefType::get({indexBytes}, i8),
         MemRefType::get({c.outSize(), c.outSize(), blocks * target.lanes},
                         i32)};
-    LoopBuilder b(builder.getUnknownLoc(), builder, options);
+    int64_t width = c.paired ? c.outSize() / 2 : c.outSize();
     return buildConv(
-        builder, types, blocks, c.outSize(), tile.pixels,
+        builder, types, blocks, c.outSize(), width, tile.pixels,
         [&](ValueRange arguments, Value k, Value y, Value x, int64_t pixels) {
           b.setInsertionPoint(builder.getInsertionBlock(),
                               builder.getInsertionPoint());
           // All tables again for each tile: slow, but one place to emit.
           b.loop(words, [&](Value word) {
             emitLookupTables(
-                b, target, c.planesA, arguments[1], arguments[0],
-                b.mul(word, c.planesA), arguments[2],
+                b, target, tile, arguments[1], arguments[0], wordsOf(b, word),
+                arguments[2],
                 b.mul(word, target.wordTables() * target.entries()));
           });
           LookupTile shape = tile;
           shape.pixels = pixels;
-          Values sums = emitLookupTile(b, target, shape, arguments[2],
-                                       b.index(0), b.mul(y, c.stride),
-                                       b.mul(x, c.stride), arguments[3], k);
-          store(b, sums, arguments[4], k, y, x);
+          Value sums =
+              b.local(MemRefType::get({shape.outputs() * target.lanes},
+                                      b.getIntegerType(shape.sumBits())));
+          emitLookupTile(b, target, shape,
+                         {arguments[2], b.index(0), b.mul(y, c.stride),
+                          b.mul(x, c.stride), arguments[3], k},
+                         sums);
+          store(b, shape, sums, arguments[4], k, y, x);
         });
   }
 
-  void store(LoopBuilder &b, ValueRange sums, Value out, Value k, Value y,
-             Value x) {
-    int64_t half = target.lanes / 2;
-    VectorType type = b.vec(half, b.getI32Type());
-    for (auto [i, sum] : llvm::enumerate(sums)) {
-      Value wide = sum.getType() == type
-                       ? sum
-                       : Value(arith::ExtUIOp::create(b, type, sum));
-      Value channel = b.add(b.mul(k, target.lanes), int64_t(i) % 2 * half);
-      vector::StoreOp::create(b, wide, out,
-                              ValueRange{y, b.add(x, int64_t(i) / 2), channel});
+  /// The words of the tables of word `word` of the image: planes, or those of
+  /// the two pixels of a pair.
+  Values wordsOf(LoopBuilder &b, Value word) const {
+    Values result;
+    for (int64_t p = 0; p < c.planesA; ++p)
+      result.push_back(b.add(b.mul(word, c.planesA), p));
+    if (c.paired) // behind the image nobody reads it
+      result.push_back(b.min(b.add(word, c.outSize() / 2 * c.stride * c.words),
+                             b.index(c.size * c.size * c.words - 1)));
+    return result;
+  }
+
+  void store(LoopBuilder &b, const LookupTile &shape, Value sums, Value out,
+             Value k, Value y, Value x) {
+    VectorType type = b.vec(target.lanes, b.getI32Type());
+    VectorType narrow = b.vec(target.lanes, b.getIntegerType(shape.sumBits()));
+    for (int64_t i = 0; i < shape.outputs(); ++i) {
+      Value sum = b.load(narrow, sums, b.index(i * target.lanes));
+      if (narrow != type)
+        sum = arith::ExtUIOp::create(b, type, sum);
+      int64_t second = i / shape.pixels * (c.outSize() / 2);
+      Value at = b.add(x, i % shape.pixels + second);
+      vector::StoreOp::create(b, sum, out,
+                              ValueRange{y, at, b.mul(k, target.lanes)});
     }
   }
 
@@ -244,6 +266,19 @@ TEST_F(LookupTileTest, WideCodes) {
 }
 TEST_F(LookupTileTest, OneByOne) {
   checkOnEveryForm({5, 3, 64, 4, 1, 1, 1, 1, true});
+}
+// Two outputs in each byte, which is full behind 42 (or 63) lookups.
+TEST_F(LookupTileTest, Pairs) {
+  checkOnEveryForm({10, 1, 70, 1, 1, 3, 1, 1, false, true});
+}
+TEST_F(LookupTileTest, PairsOfOnes) {
+  checkOnEveryForm({8, 3, 64, 1, 1, 5, 1, 1, true, true});
+}
+TEST_F(LookupTileTest, PairsWithStrideAndPlanes) {
+  checkOnEveryForm({9, 2, 40, 1, 2, 2, 2, 1, false, true});
+}
+TEST_F(LookupTileTest, LongSumsOfPairs) {
+  checkOnEveryForm({4, 130, 16, 1, 4, 1, 1, 1, true, true});
 }
 // Sums of more than 16 bits, widened within a filter row.
 TEST_F(LookupTileTest, LongSums) {

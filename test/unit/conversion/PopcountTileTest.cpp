@@ -120,7 +120,7 @@ private:
             i64),
         MemRefType::get({c.outSize(), c.outSize(), blocks * tile.block}, i32)};
     return buildConv(
-        b, types, blocks, c.outSize(), tile.pixels,
+        b, types, blocks, c.outSize(), c.outSize(), tile.pixels,
         [&](ValueRange arguments, Value k, Value y, Value x, int64_t pixels) {
           PopcountTile shape = tile;
           shape.pixels = pixels;
