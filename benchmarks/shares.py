@@ -43,7 +43,7 @@ def rates(measured, features, act, weight):
                 found[loop["name"]] = loop["best"]
         elif family == "popcount":
             found[loop["name"]] = loop["best"] / (bits(act) * bits(weight))
-        elif family == "lookup":
+        elif family == "lookup" and (not loop["name"].endswith("pairs") or bits(act) == 1):
             found[loop["name"]] = loop["best"] / bits(weight)
         elif family == "dot8" and (not loop["name"].endswith("small") or bits(act) <= 2):
             found[loop["name"]] = loop["best"]

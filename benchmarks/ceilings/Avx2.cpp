@@ -28,6 +28,13 @@ struct V256 {
   static Vec broadcast64(uint64_t x) { return _mm256_set1_epi64x(int64_t(x)); }
   static Vec and_(Vec x, Vec y) { return _mm256_and_si256(x, y); }
   static Vec add8(Vec x, Vec y) { return _mm256_add_epi8(x, y); }
+  static Vec sub8(Vec x, Vec y) { return _mm256_sub_epi8(x, y); }
+  static Vec shr4(Vec x) {
+    return and_(_mm256_srli_epi16(x, 4), _mm256_set1_epi8(15));
+  }
+  static Vec shl4(Vec x) {
+    return and_(_mm256_slli_epi16(x, 4), _mm256_set1_epi8(-16));
+  }
   static Vec add16(Vec x, Vec y) { return _mm256_add_epi16(x, y); }
   static Vec sub16(Vec x, Vec y) { return _mm256_sub_epi16(x, y); }
   static Vec shr16(Vec x) { return _mm256_srli_epi16(x, 8); }
@@ -75,6 +82,8 @@ const Variant popcount[] = {
     HWGQ_VARIANT(bytePopcountTile, V256, 2, 4, 8, tileDepth)};
 const Variant table[] = {HWGQ_VARIANT(tableTile, V256, 4, 1, 1, tableDepth),
                          HWGQ_VARIANT(tableTile, V256, 4, 2, 1, tableDepth)};
+const Variant pairs[] = {HWGQ_PAIRS(V256, 3, 3, 63),
+                         HWGQ_PAIRS(V256, 4, 3, 63)};
 const Variant dot[] = {HWGQ_VARIANT(dot8Tile, V256, 4, 2, 4, tileDepth),
                        HWGQ_VARIANT(dot8Tile, V256, 3, 3, 4, tileDepth)};
 const Variant dotSmall[] = {
@@ -82,10 +91,11 @@ const Variant dotSmall[] = {
     HWGQ_VARIANT(dot8Tile, V256Small, 4, 3, 4, tileDepth)};
 } // namespace
 
-const Loop avx2Loops[5] = {
+const Loop avx2Loops[6] = {
     {"f32 fma 256", "avx2", Kind::F32, f32, count(f32)},
     {"popcount pshufb 256", "avx2", Kind::Popcount, popcount, count(popcount)},
     {"lookup pshufb 256", "avx2", Kind::Table16, table, count(table)},
+    {"lookup pshufb 256 pairs", "avx2", Kind::Pairs16, pairs, count(pairs)},
     {"dot8 maddubs 256", "avx2", Kind::Dot8, dot, count(dot)},
     {"dot8 maddubs 256 small", "avx2", Kind::Dot8Small, dotSmall,
      count(dotSmall)}};

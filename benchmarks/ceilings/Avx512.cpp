@@ -23,6 +23,8 @@ const Variant popcount[] = {
     HWGQ_VARIANT(bytePopcountTile, V512, 4, 4, 8, tileDepth)};
 const Variant table[] = {HWGQ_VARIANT(tableTile, V512, 4, 1, 1, tableDepth),
                          HWGQ_VARIANT(tableTile, V512, 4, 2, 1, tableDepth)};
+const Variant pairs[] = {HWGQ_PAIRS(V512, 4, 3, 63),
+                         HWGQ_PAIRS(V512, 7, 3, 63)};
 const Variant dot[] = {HWGQ_VARIANT(dot8Tile, V512, 6, 4, 4, tileDepth),
                        HWGQ_VARIANT(dot8Tile, V512, 4, 4, 4, tileDepth)};
 const Variant dotSmall[] = {
@@ -30,11 +32,12 @@ const Variant dotSmall[] = {
     HWGQ_VARIANT(dot8Tile, V512Small, 4, 4, 4, tileDepth)};
 } // namespace
 
-const Loop avx512Loops[5] = {
+const Loop avx512Loops[6] = {
     {"f32 fma 512", "avx512bw", Kind::F32, f32, count(f32)},
     {"popcount pshufb 512", "avx512bw", Kind::Popcount, popcount,
      count(popcount)},
     {"lookup pshufb 512", "avx512bw", Kind::Table16, table, count(table)},
+    {"lookup pshufb 512 pairs", "avx512bw", Kind::Pairs16, pairs, count(pairs)},
     {"dot8 maddubs 512", "avx512bw", Kind::Dot8, dot, count(dot)},
     {"dot8 maddubs 512 small", "avx512bw", Kind::Dot8Small, dotSmall,
      count(dotSmall)}};

@@ -1,17 +1,9 @@
 //===- Avx512Vbmi.cpp - lookup in tables of 64 entries --------------------===//
 
-#include "V512.h"
+#include "VVbmi.h"
 
 namespace hwgq::ceilings {
 namespace {
-struct VVbmi : V512 {
-  static constexpr int tableBytes = 64;
-  static Vec loadTable(const void *p) { return load(p); }
-  static Vec lookup(Vec table, Vec index) {
-    return _mm512_permutexvar_epi8(index, table);
-  }
-};
-
 const Variant table[] = {HWGQ_VARIANT(tableTile, VVbmi, 4, 1, 1, tableDepth),
                          HWGQ_VARIANT(tableTile, VVbmi, 7, 1, 1, tableDepth),
                          HWGQ_VARIANT(tableTile, VVbmi, 4, 2, 1, tableDepth)};

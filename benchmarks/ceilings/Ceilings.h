@@ -27,7 +27,20 @@ namespace hwgq::ceilings {
 ///   Table16:  the same, a: 16 bytes in 0..12
 ///             Tables leave 16-bit sums: of each register of indices first the
 ///             even, then the odd bytes.
-enum class Kind { F32, Popcount, Dot8, Dot8Small, Dot8Rows, Table64, Table16 };
+///   Pairs64:  tables of two pixels, p and p + P/2, 0..6 of each: a[d][p] has
+///             the first in the lower and the second in the upper half-bytes
+///   Pairs16:  the same, a: 16 bytes of 0..4 of each
+enum class Kind {
+  F32,
+  Popcount,
+  Dot8,
+  Dot8Small,
+  Dot8Rows,
+  Table64,
+  Table16,
+  Pairs64,
+  Pairs16
+};
 
 /// Computes one tile. `out` has P * N elements of 32 bits (64 for Popcount,
 /// 16 for tables).
@@ -76,11 +89,11 @@ bool hasIsa(const char *isa);
 const char *cpuName();
 
 #if defined(__x86_64__)
-extern const Loop ssse3Loops[2], avx2Loops[5], avxVnniLoops[1], avx512Loops[5],
+extern const Loop ssse3Loops[3], avx2Loops[6], avxVnniLoops[1], avx512Loops[6],
     avx512VpopcntdqLoops[1], avx512VnniLoops[1], avx512VbmiLoops[1],
-    amxLoops[1];
+    gfniLoops[1], amxLoops[1];
 #elif defined(__aarch64__)
-extern const Loop neonLoops[3], neonDotLoops[1];
+extern const Loop neonLoops[4], neonDotLoops[1];
 #endif
 
 } // namespace hwgq::ceilings

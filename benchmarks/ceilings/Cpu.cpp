@@ -64,6 +64,8 @@ bool hasIsa(const char *isa) {
     return avx512;
   if (is("avx512vbmi"))
     return avx512 && bit(l7.c, 1);
+  if (is("gfni")) // on registers of 64 bytes, beside VBMI
+    return avx512 && bit(l7.c, 1) && bit(l7.c, 8);
   if (is("avx512vnni"))
     return avx512 && bit(l7.c, 11);
   if (is("avx512vpopcntdq"))

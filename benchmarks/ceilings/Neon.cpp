@@ -28,6 +28,9 @@ struct VNeon {
   }
   static Vec and_(Vec x, Vec y) { return vandq_u8(x, y); }
   static Vec add8(Vec x, Vec y) { return vaddq_u8(x, y); }
+  static Vec sub8(Vec x, Vec y) { return vsubq_u8(x, y); }
+  static Vec shr4(Vec x) { return vshrq_n_u8(x, 4); }
+  static Vec shl4(Vec x) { return vshlq_n_u8(x, 4); }
   static Vec cnt8(Vec x) { return vcntq_u8(x); }
   static Vec add16(Vec x, Vec y) { return from16(vaddq_u16(as16(x), as16(y))); }
   static Vec sub16(Vec x, Vec y) { return from16(vsubq_u16(as16(x), as16(y))); }
@@ -49,11 +52,14 @@ const Variant popcount[] = {
     HWGQ_VARIANT(bytePopcountTile, VNeon, 2, 8, 8, tileDepth)};
 const Variant table[] = {HWGQ_VARIANT(tableTile, VNeon, 4, 2, 1, tableDepth),
                          HWGQ_VARIANT(tableTile, VNeon, 4, 4, 1, tableDepth)};
+const Variant pairs[] = {HWGQ_PAIRS(VNeon, 4, 3, 63),
+                         HWGQ_PAIRS(VNeon, 7, 3, 63)};
 } // namespace
 
-const Loop neonLoops[3] = {
+const Loop neonLoops[4] = {
     {"f32 fma 128", "neon", Kind::F32, f32, count(f32)},
     {"popcount cnt 128", "neon", Kind::Popcount, popcount, count(popcount)},
-    {"lookup tbl 128", "neon", Kind::Table16, table, count(table)}};
+    {"lookup tbl 128", "neon", Kind::Table16, table, count(table)},
+    {"lookup tbl 128 pairs", "neon", Kind::Pairs16, pairs, count(pairs)}};
 
 } // namespace hwgq::ceilings

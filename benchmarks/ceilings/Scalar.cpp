@@ -17,8 +17,10 @@ int productsPerStep(Kind kind) {
   case Kind::Dot8Rows:
     return 4;
   case Kind::Table64:
+  case Kind::Pairs64:
     return 6;
   case Kind::Table16:
+  case Kind::Pairs16:
     return 4;
   }
   return 0;
@@ -38,6 +40,14 @@ void fillBytes(Rng &rng, void *to, size_t count, int low, int high) {
   for (size_t i = 0; i < count; ++i)
     static_cast<int8_t *>(to)[i] =
         static_cast<int8_t>(low + int(rng() % uint32_t(high - low + 1)));
+}
+
+/// Two values of 0..high in the halves of each byte.
+void fillPairs(Rng &rng, void *to, size_t count, uint32_t high) {
+  for (size_t i = 0; i < count; ++i) {
+    uint32_t lower = rng() % (high + 1), upper = rng() % (high + 1);
+    static_cast<uint8_t *>(to)[i] = uint8_t(lower | upper << 4);
+  }
 }
 
 /// Multiples of 2^-15 in -1..1.
@@ -68,6 +78,15 @@ bool checkF32(const Variant &v, const void *a, const void *w, const void *out,
   return sum == at<float>(out, size_t(p) * v.channels + n);
 }
 
+/// What a table of two pixels holds for one of them.
+int64_t halfByte(const Variant &v, const char *tables, int entries, int d,
+                 int p, uint8_t index) {
+  int first = v.pixels / 2;
+  size_t table = size_t(d) * first + p % first;
+  auto both = at<uint8_t>(tables, entries * table + index);
+  return p < first ? both & 15 : both >> 4;
+}
+
 int64_t scalarStep(Kind kind, const Variant &v, const void *a, const void *w,
                    int d, int p, int n) {
   size_t ia = size_t(d) * v.pixels + p, iw = size_t(d) * v.channels + n;
@@ -90,6 +109,10 @@ int64_t scalarStep(Kind kind, const Variant &v, const void *a, const void *w,
     return at<uint8_t>(a, 64 * ia + at<uint8_t>(w, iw));
   case Kind::Table16:
     return at<uint8_t>(a, 16 * ia + at<uint8_t>(w, iw));
+  case Kind::Pairs64:
+    return halfByte(v, bytesA, 64, d, p, at<uint8_t>(w, iw));
+  case Kind::Pairs16:
+    return halfByte(v, bytesA, 16, d, p, at<uint8_t>(w, iw));
   case Kind::F32:
     break;
   }
@@ -100,7 +123,7 @@ int64_t result(Kind kind, const Variant &v, const void *out, int p, int n) {
   size_t i = size_t(p) * v.channels + n;
   if (kind == Kind::Popcount)
     return at<int64_t>(out, i);
-  if (kind != Kind::Table64 && kind != Kind::Table16)
+  if (kind < Kind::Table64)
     return at<int32_t>(out, i);
   int lane = n % v.bytes;
   return at<uint16_t>(out, i - lane + lane / 2 + lane % 2 * (v.bytes / 2));
@@ -135,6 +158,14 @@ void fill(Kind kind, const Variant &v, void *a, void *w) {
     return;
   case Kind::Table16:
     fillBytes(rng, a, 16 * na, 0, 12);
+    fillBytes(rng, w, nw, 0, 15);
+    return;
+  case Kind::Pairs64:
+    fillPairs(rng, a, 64 * na / 2, 6);
+    fillBytes(rng, w, nw, 0, 63);
+    return;
+  case Kind::Pairs16:
+    fillPairs(rng, a, 16 * na / 2, 4);
     fillBytes(rng, w, nw, 0, 15);
     return;
   }

@@ -20,6 +20,13 @@ struct V128 {
   static Vec broadcast64(uint64_t x) { return _mm_set1_epi64x(int64_t(x)); }
   static Vec and_(Vec x, Vec y) { return _mm_and_si128(x, y); }
   static Vec add8(Vec x, Vec y) { return _mm_add_epi8(x, y); }
+  static Vec sub8(Vec x, Vec y) { return _mm_sub_epi8(x, y); }
+  static Vec shr4(Vec x) {
+    return and_(_mm_srli_epi16(x, 4), _mm_set1_epi8(15));
+  }
+  static Vec shl4(Vec x) {
+    return and_(_mm_slli_epi16(x, 4), _mm_set1_epi8(-16));
+  }
   static Vec add16(Vec x, Vec y) { return _mm_add_epi16(x, y); }
   static Vec sub16(Vec x, Vec y) { return _mm_sub_epi16(x, y); }
   static Vec shr16(Vec x) { return _mm_srli_epi16(x, 8); }
@@ -46,10 +53,13 @@ const Variant popcount[] = {
     HWGQ_VARIANT(bytePopcountTile, V128, 2, 4, 8, tileDepth)};
 const Variant table[] = {HWGQ_VARIANT(tableTile, V128, 4, 1, 1, tableDepth),
                          HWGQ_VARIANT(tableTile, V128, 4, 2, 1, tableDepth)};
+const Variant pairs[] = {HWGQ_PAIRS(V128, 3, 3, 63),
+                         HWGQ_PAIRS(V128, 4, 3, 63)};
 } // namespace
 
-const Loop ssse3Loops[2] = {
+const Loop ssse3Loops[3] = {
     {"popcount pshufb 128", "ssse3", Kind::Popcount, popcount, count(popcount)},
-    {"lookup pshufb 128", "ssse3", Kind::Table16, table, count(table)}};
+    {"lookup pshufb 128", "ssse3", Kind::Table16, table, count(table)},
+    {"lookup pshufb 128 pairs", "ssse3", Kind::Pairs16, pairs, count(pairs)}};
 
 } // namespace hwgq::ceilings

@@ -19,6 +19,7 @@ namespace {
 /// Depth of the tiles, a multiple of all chunk lengths below.
 constexpr int tileDepth = 96;
 constexpr int tableDepth = 48;
+constexpr int pairsDepth = 252;
 
 /// Popcounts of bytes are at most 8: 24 of them fit a byte.
 constexpr int popcountChunk = 24;
@@ -176,6 +177,56 @@ void tableTile(const void *aData, const void *wData, void *out) {
     V::store(to + V::bytes, high[p][k]);
   }
 }
+
+/// Lookup in tables of two pixels, whose sums lie in the halves of a byte: J
+/// lookups are added before a half may be full, then
+///   all += joined, upper += joined >> 4,  lower = all - 16 upper
+/// every C lookups, when bytes of `upper` and of `lower` may be full. V has
+/// what tableTile needs, and shr4 and shl4 of bytes.
+template <typename V, int P, int J, int C>
+void pairsTile(const void *aData, const void *wData, void *out) {
+  auto *a = static_cast<const char *>(aData);
+  auto *w = static_cast<const char *>(wData);
+  auto *o = static_cast<char *>(out);
+  memset(o, 0, 4 * P * V::bytes);
+  auto add = [&](int output, typename V::Vec sum) {
+    char *to = o + 2 * output * V::bytes;
+    typename V::Vec high = V::shr16(sum);
+    V::store(to, V::add16(V::load(to), V::sub16(sum, V::shl16(high))));
+    V::store(to + V::bytes, V::add16(V::load(to + V::bytes), high));
+  };
+#pragma GCC unroll 1
+  for (int chunk = 0; chunk < pairsDepth / C; ++chunk) {
+    typename V::Vec all[P], upper[P];
+    HWGQ_UNROLL for (int p = 0; p < P; ++p) all[p] = upper[p] = V::zero();
+#pragma GCC unroll 1
+    for (int d = 0; d < C; d += J) {
+      typename V::Vec joined[P];
+      HWGQ_UNROLL for (int j = 0; j < J; ++j) {
+        typename V::Vec index = V::load(w);
+        HWGQ_UNROLL for (int p = 0; p < P; ++p) {
+          typename V::Vec x =
+              V::lookup(V::loadTable(a + p * V::tableBytes), index);
+          joined[p] = j ? V::add8(joined[p], x) : x;
+        }
+        a += P * V::tableBytes;
+        w += V::bytes;
+      }
+      HWGQ_UNROLL for (int p = 0; p < P; ++p) {
+        all[p] = V::add8(all[p], joined[p]);
+        upper[p] = V::add8(upper[p], V::shr4(joined[p]));
+      }
+    }
+    HWGQ_UNROLL for (int p = 0; p < P; ++p) {
+      add(p, V::sub8(all[p], V::shl4(upper[p])));
+      add(P + p, upper[p]);
+    }
+  }
+}
+
+/// The variant of pairsTile: 2 P outputs.
+#define HWGQ_PAIRS(V, P, J, C)                                                 \
+  {pairsTile<V, P, J, C>, 2 * (P), V::bytes, pairsDepth, V::bytes}
 
 /// The variant of a tile template: N lanes of `lanes` to each of KV registers.
 #define HWGQ_VARIANT(tile, V, P, KV, laneBytes, depth)                         \

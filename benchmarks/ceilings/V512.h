@@ -26,6 +26,13 @@ struct V512 {
   static Vec broadcast64(uint64_t x) { return _mm512_set1_epi64(int64_t(x)); }
   static Vec and_(Vec x, Vec y) { return _mm512_and_si512(x, y); }
   static Vec add8(Vec x, Vec y) { return _mm512_add_epi8(x, y); }
+  static Vec sub8(Vec x, Vec y) { return _mm512_sub_epi8(x, y); }
+  static Vec shr4(Vec x) {
+    return and_(_mm512_srli_epi16(x, 4), _mm512_set1_epi8(15));
+  }
+  static Vec shl4(Vec x) {
+    return and_(_mm512_slli_epi16(x, 4), _mm512_set1_epi8(-16));
+  }
   static Vec add16(Vec x, Vec y) { return _mm512_add_epi16(x, y); }
   static Vec sub16(Vec x, Vec y) { return _mm512_sub_epi16(x, y); }
   static Vec shr16(Vec x) { return _mm512_srli_epi16(x, 8); }

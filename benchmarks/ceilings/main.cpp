@@ -96,6 +96,7 @@ std::vector<Loop> allLoops() {
   append(loops, avx512VpopcntdqLoops);
   append(loops, avx512VnniLoops);
   append(loops, avx512VbmiLoops);
+  append(loops, gfniLoops);
   append(loops, amxLoops);
 #elif defined(__aarch64__)
   append(loops, neonLoops);

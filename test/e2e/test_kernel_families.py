@@ -65,7 +65,7 @@ def test_lookup(tmp_path, target):
     same = Window((3, 3), pads=(1, 1, 1, 1))
     code_conv(program, 2, (3, 57), 64, 64, "u2", "b1", same, out="u2")
     code_conv(program, 2, (9, 8), 130, 70, "b1", "b1", same, out="b1")
-    code_conv(program, 1, (3, 57), 64, 64, "u1", "b1", same)  # pairs of pixels, the last strip a part
+    code_conv(program, 2, (3, 57), 64, 64, "u1", "b1", same)  # pairs of pixels, the last strip a part
     code_conv(program, 2, (5, 7), 65, 20, "b1", "u2, -1, 1", Window((3, 3), (2, 1), (1, 1, 1, 1)))
     code_conv(program, 2, (5, 13), 65, 9, "u3", "u2, -1, 1", Window((3, 3), (2, 2), (1, 0, 1, 1)), out="s2")
     code_conv(program, 2, (7, 6), 3, 33, "s2", "s2", Window((2, 3), dilations=(2, 2)))
