@@ -119,7 +119,7 @@ private:
               emitDot8Tile(b, target, part, in.memory, at, weights, weightsAt);
           for (int64_t p = 0; p < count; ++p)
             finish(ArrayRef(products).slice(p * tile.vectors, tile.vectors),
-                   sums ? sums->get(b, task, n, y, x, p) : Value(), n, y,
+                   sums ? sums->get(b, task, n, y, b.add(x, p)) : Value(), n, y,
                    b.add(x, p), block);
         });
   }
