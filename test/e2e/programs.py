@@ -134,10 +134,10 @@ def evaluate(model, inputs, folder, phase="hwgq", *options, **kwargs):
     return execute("hwgq-eval", model, inputs, folder, f"--to={phase}", *options, **kwargs)
 
 
-def run_module(module, inputs, folder, *options, target="host", **kwargs):
-    """Runs a module built for `target`, under emulation where that is another machine."""
+def run_module(module, inputs, folder, *options, target="host", cpu="max", **kwargs):
+    """Runs a module built for `target`, under emulation (as qemu's `cpu`) where that is another machine."""
     if target.startswith("aarch64") and platform.machine() != "aarch64":
-        kwargs["prefix"] = ("qemu-aarch64", "-L", AARCH64_ROOT)
+        kwargs["prefix"] = ("qemu-aarch64", "-cpu", cpu, "-L", AARCH64_ROOT)
         return execute(AARCH64_RUN, module, inputs, folder, *options, **kwargs)
     return execute("hwgq-run", module, inputs, folder, *options, **kwargs)
 

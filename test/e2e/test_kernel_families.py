@@ -101,3 +101,28 @@ def test_long_lookup(tmp_path):
     program = Program(1100)
     code_conv(program, 1, (3, 3), 64 * 33, 8, "u4, -15, 2", "u2, -1, 1", Window((3, 3), pads=(1, 1, 1, 1)))
     check_forced(tmp_path, program, "lookup", "host")
+
+
+# Targets of AArch64 with the kernel that uses them, and processors that qemu takes for them.
+ARM = [("dot8", "aarch64", "max"), ("dot8", "aarch64+dotprod", "max"), ("dot8", "aarch64+i8mm", "max")]
+
+
+@pytest.mark.parametrize("kernel, target, cpu", ARM)
+def test_arm(tmp_path, kernel, target, cpu):
+    """Rests of tiles, single and odd pixels, places that are no whole step, under qemu as this processor."""
+    program = Program(740)
+    same = Window((3, 3), pads=(1, 1, 1, 1))
+    code_conv(program, 3, (3, 7), 70, 33, "u2", "b1", same, out="u2")
+    code_conv(program, 3, (4, 5), 8, 16, "u8", "s8", Window((2, 3), (1, 2), (0, 1, 1, 0)))
+    code_conv(program, 3, (3, 13), 3, 9, "u4, -15, 2", "u2, -1, 1", Window((3, 2), pads=(1, 0, 1, 1)), out="b1")
+    code_conv(program, 3, (5, 6), 3, 8, "s2", "s2", Window((3, 3), dilations=(1, 2)), out="s4")
+    code_conv(program, 3, (3, 5), 128, 64, "u1", "b1", same, groups=2, out="u2")
+    code_matmul(program, 3, 200, 10, "u2", "b1")
+    code_matmul(program, 3, 64 * 33, 17, "u8", "s8", "u2")
+    source, module = tmp_path / "net.mlir", tmp_path / "net.so"
+    source.write_text(program.text())
+    programs.run("hwgq-compile", source, "-o", module, f"--target={target}", f"--kernel={kernel}")
+    inputs = {name[1:]: values for name, _, values in program.inputs}
+    actual = programs.run_module(module, inputs, tmp_path / "out", target=target, cpu=cpu)
+    programs.assert_same_bits(actual, program.expected, f"{target} {kernel} of {source}")
+    programs.KERNELS_RUN["natively"] += 1

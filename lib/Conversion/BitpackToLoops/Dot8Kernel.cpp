@@ -20,9 +20,11 @@ public:
     FailureOr<SmallVector<uint8_t>> codes = conv.weightCodes();
     if (failed(codes))
       return failure();
+    choosePlaces();
     target = getDot8Target(b.options, (1 << conv.inputCode().getBits()) - 1,
                            std::max<int64_t>(std::abs(numbers.getMin()),
-                                             std::abs(numbers.getMax())));
+                                             std::abs(numbers.getMax())),
+                           tile.bytes);
     chooseTile();
     orderWeights(*codes);
     int64_t covered = blocksOfGroup * tile.vectors * target.lanes;
@@ -43,14 +45,17 @@ public:
 private:
   /// Nanoseconds of one output row of all channels (or of one pixel).
   double cost() {
-    double rate = target.form == Dot8Target::Dot ? 12 : 8; // MAC/ns a lane
+    double rate = target.form == Dot8Target::Matrix ? 24 // MAC/ns a lane
+                  : target.form == Dot8Target::Dot  ? 12
+                                                    : 8;
     return conv.macsOfRow() / (rate * double(target.lanes));
   }
 
   /// Lanes that the epilogue takes at a time.
   int64_t lanesTogether() const { return std::max<int64_t>(8, target.lanes); }
 
-  void chooseTile() {
+  /// What of the window is one place.
+  void choosePlaces() {
     tile.kh = conv.kh;
     tile.kw = conv.kw;
     tile.strideY = conv.dilationY * in.rowSize();
@@ -61,6 +66,9 @@ private:
       tile.bytes *= conv.kw; // the taps of a filter row are one place
       tile.kw = 1;
     }
+  }
+
+  void chooseTile() {
     int64_t together = lanesTogether() / target.lanes;
     int64_t vectors =
         llvm::divideCeil(conv.groupOut, lanesTogether()) * together;
@@ -74,6 +82,8 @@ private:
     most = std::min<int64_t>(most, 12);
     int64_t width = conv.rowLength(most);
     pixels = llvm::divideCeil(width, llvm::divideCeil(width, most));
+    if (pixels > 1)
+      pixels = llvm::alignTo(pixels, target.pixelsTogether());
   }
 
   /// [group][block][ky][kx][step][vector][elements of a step]

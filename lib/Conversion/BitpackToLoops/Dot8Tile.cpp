@@ -9,7 +9,9 @@ using namespace hwgq;
 static constexpr int64_t kMostNarrow = 32767;
 
 static Dot8Target getNeonTarget(const LoopOptions &options, int64_t maxCode,
-                                int64_t maxWeight) {
+                                int64_t maxWeight, int64_t bytes) {
+  if (options.i8mm && bytes % 8 == 0)
+    return {Dot8Target::Matrix, "usmmla", 4, 4, 6};
   if (options.i8mm)
     return {Dot8Target::Dot, "usdot", 4, 4, 6};
   if (options.dotprod)
@@ -18,10 +20,10 @@ static Dot8Target getNeonTarget(const LoopOptions &options, int64_t maxCode,
 }
 
 Dot8Target hwgq::getDot8Target(const LoopOptions &options, int64_t maxCode,
-                               int64_t maxWeight) {
+                               int64_t maxWeight, int64_t bytes) {
   maxWeight = std::max<int64_t>(1, maxWeight);
   if (options.neon)
-    return getNeonTarget(options, maxCode, maxWeight);
+    return getNeonTarget(options, maxCode, maxWeight, bytes);
   int64_t lanes = options.vectorBytes / 4;
   bool wide = lanes == 16;
   auto named = [&](StringRef at512, StringRef at256, StringRef at128) {
@@ -44,10 +46,8 @@ Dot8Target hwgq::getDot8Target(const LoopOptions &options, int64_t maxCode,
 
 std::pair<int64_t, int64_t> hwgq::getDot8Weight(const Dot8Target &target,
                                                 int64_t at) {
-  if (target.form == Dot8Target::Lanes)
-    return {at, 0};
   if (target.form != Dot8Target::Words)
-    return {at / 4, at % 4};
+    return {at / target.depth(), at % target.depth()};
   // First the pairs of even bytes of all lanes, then those of the odd ones.
   int64_t half = at / (2 * target.lanes), rest = at % (2 * target.lanes);
   return {rest / 2, rest % 2 * 2 + half};
@@ -79,12 +79,14 @@ public:
     narrowFrom = 0;
     for (int64_t work = tile.kh * tile.kw * steps; most && work > most;)
       work /= counts[narrowFrom++];
-    return nest(0, Values(), zeros(narrowFrom ? sumType : narrowType));
+    Values sums = nest(0, Values(), zeros(narrowFrom ? sumType : narrowType));
+    return target.form == Dot8Target::Matrix ? split(sums) : sums;
   }
 
 private:
   Values zeros(VectorType type) {
-    return Values(tile.pixels * tile.vectors, b.splat(type, int64_t(0)));
+    int64_t pixels = llvm::alignTo(tile.pixels, target.pixelsTogether());
+    return Values(pixels * tile.vectors, b.splat(type, int64_t(0)));
   }
 
   /// The loops from level `level` on, inside of those of `indices`.
@@ -138,14 +140,16 @@ private:
     Value k = b.add(b.mul(place, steps), s);
     int64_t elements = target.stepElements();
     Value from = b.add(weightsAt, b.mul(k, tile.vectors * elements));
+    Value window =
+        b.add(b.add(at, b.mul(s, depth)),
+              b.add(b.mul(i[0], tile.strideY), b.mul(i[1], tile.strideX)));
+    if (target.form == Dot8Target::Matrix)
+      return matrixStep(window, from, sums);
     Values channels;
     for (int64_t v = 0; v < tile.vectors; ++v)
       channels.push_back(
           b.load(b.vec(elements, b.getIntegerType(target.weightBits())),
                  weights, b.add(from, v * elements)));
-    Value window =
-        b.add(b.add(at, b.mul(s, depth)),
-              b.add(b.mul(i[0], tile.strideY), b.mul(i[1], tile.strideX)));
     for (int64_t p = 0; p < tile.pixels; ++p) {
       Values codes = load(b.add(window, p * tile.pixelStep));
       for (int64_t v = 0; v < tile.vectors; ++v) {
@@ -153,6 +157,48 @@ private:
         sum = multiply(sum, codes, channels[v]);
       }
     }
+    return sums;
+  }
+
+  //===--------------------------------------------------------------------===//
+  // Blocks of two pixels: sums of pair j and vector v are the 2x2 blocks
+  // [2j * vectors + v] of channels 0, 1 and [(2j + 1) * vectors + v] of 2, 3
+  //===--------------------------------------------------------------------===//
+
+  Values matrixStep(Value window, Value from, Values sums) {
+    Values pairs;
+    for (int64_t p = 0; p < tile.pixels; p += 2)
+      pairs.push_back(loadPair(window, p));
+    for (int64_t half = 0; half < 2 * tile.vectors; ++half) {
+      Value channels = b.load(bytesType, weights, b.add(from, half * 16));
+      for (auto [j, pair] : llvm::enumerate(pairs)) {
+        Value &sum = sums[(2 * j + half % 2) * tile.vectors + half / 2];
+        sum = multiply(sum, {pair}, channels);
+      }
+    }
+    return sums;
+  }
+
+  /// 8 bytes of pixels p and p + 1; of p twice where it is the last.
+  Value loadPair(Value window, int64_t p) {
+    VectorType half = b.vec(8, b.getI8Type());
+    Value first = b.load(half, acts, b.add(window, p * tile.pixelStep));
+    if (p + 1 == tile.pixels)
+      return b.join(first, first);
+    return b.join(first,
+                  b.load(half, acts, b.add(window, (p + 1) * tile.pixelStep)));
+  }
+
+  /// The sums of each pixel from those of pairs.
+  Values split(ValueRange blocks) {
+    Values sums;
+    for (int64_t p = 0; p < tile.pixels; ++p)
+      for (int64_t v = 0; v < tile.vectors; ++v) {
+        int64_t at = p / 2 * 2 * tile.vectors + v, row = p % 2 * 2;
+        sums.push_back(vector::ShuffleOp::create(
+            b, blocks[at], blocks[at + tile.vectors],
+            ArrayRef<int64_t>{row, row + 1, row + 4, row + 5}));
+      }
     return sums;
   }
 
@@ -196,6 +242,7 @@ private:
     switch (target.form) {
     case Dot8Target::Dot:
     case Dot8Target::SignDot:
+    case Dot8Target::Matrix:
       return call({sum, codes[0], channels});
     case Dot8Target::Pairs:
       return b.add(sum, call({codes[0], channels}));

@@ -16,6 +16,7 @@ struct Dot8Target {
   enum Form {
     Dot,     // one instruction: i32 lanes += sums of 4 products u8 x s8
     SignDot, // the same for s8 x s8
+    Matrix,  // 2x2 blocks (pixels x channels) of i32 += 2x8 times 8x2 bytes
     Pairs,   // pmaddubsw: i16 lanes, sums of 2 products
     Words,   // pmaddwd on bytes widened to i16: sums of 2 products in i32
     Lanes,   // products in i16, one input channel at a time
@@ -30,16 +31,19 @@ struct Dot8Target {
   bool shifted = false;
 
   /// Input channels of a step.
-  int64_t depth() const { return form == Lanes ? 1 : 4; }
+  int64_t depth() const { return form == Lanes ? 1 : form == Matrix ? 8 : 4; }
+  /// Pixels that one instruction takes: tiles of as many waste nothing.
+  int64_t pixelsTogether() const { return form == Matrix ? 2 : 1; }
   /// Elements of weights of a step for one vector of sums.
   int64_t stepElements() const { return lanes * depth(); }
   unsigned weightBits() const { return form == Words ? 16 : 8; }
 };
 
-/// The best form for codes up to `maxCode` (at most 255) and weights whose
-/// numbers are at most `maxWeight` (128) in magnitude.
+/// The best form for codes up to `maxCode` (at most 255), weights whose numbers
+/// are at most `maxWeight` (128) in magnitude, and places of `bytes` bytes (see
+/// Dot8Tile).
 Dot8Target getDot8Target(const LoopOptions &options, int64_t maxCode,
-                         int64_t maxWeight);
+                         int64_t maxWeight, int64_t bytes);
 
 /// One tile: `pixels` outputs of one row times `vectors` vectors of output
 /// channels, over kh x kw places of `bytes` bytes each. Distances are in bytes.
