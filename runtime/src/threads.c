@@ -34,20 +34,32 @@
     gaps between layers, short beside a scheduler's time slice. */
 #define SPIN_NANOSECONDS 100000
 
+/** The iterations of a thread: what nobody has taken of them yet. */
+struct share {
+  alignas(64) _Atomic int64_t next;
+  int64_t end;
+};
+
+struct worker {
+  struct hwgq_pool *pool;
+  int number; /**< from 1; the caller is thread 0 */
+  pthread_t thread;
+};
+
 struct hwgq_pool {
   alignas(64) _Atomic uint32_t gate;
-  alignas(64) _Atomic int64_t next;
   alignas(64) _Atomic uint32_t sleepers;
   _Atomic uint32_t caller_sleeps;
   _Atomic uint32_t stop;
   /* Written by the caller while the gate is closed and nobody is inside. */
   alignas(64) hwgq_task fn;
   void *env;
-  int64_t count;
+  int shares; /**< one for each thread, no more than iterations */
   int threads;
   int spin; /**< 0 when there are more threads than CPUs */
   int started;
-  pthread_t *workers;
+  struct share *share;
+  struct worker *workers;
 };
 
 static void futex_wait(_Atomic uint32_t *word, uint32_t seen, uint32_t mask) {
@@ -94,19 +106,34 @@ static uint32_t spin_while(struct hwgq_pool *pool, uint32_t seen) {
   return gate;
 }
 
-/** Takes chunks, half of a fair share of what is left each, until none is. */
-static void take_chunks(struct hwgq_pool *pool) {
-  int64_t count = pool->count;
-  int64_t begin = atomic_load_explicit(&pool->next, memory_order_relaxed);
-  while (begin < count) {
-    int64_t chunk = (count - begin) / (2 * (int64_t)pool->threads);
-    int64_t end = begin + (chunk > 1 ? chunk : 1);
-    if (!atomic_compare_exchange_weak_explicit(&pool->next, &begin, end,
-                                               memory_order_relaxed,
-                                               memory_order_relaxed))
-      continue;
-    pool->fn(pool->env, begin, end);
-    begin = atomic_load_explicit(&pool->next, memory_order_relaxed);
+/** Takes half of what is left of a share, at least one iteration, until
+    nothing is: the thread's own share first, then those of the others. */
+static void take_chunks(struct hwgq_pool *pool, int self) {
+  for (int i = 0; i < pool->shares; ++i) {
+    struct share *share = &pool->share[(self + i) % pool->shares];
+    int64_t end = share->end;
+    int64_t begin = atomic_load_explicit(&share->next, memory_order_relaxed);
+    while (begin < end) {
+      int64_t to = begin + (end - begin + 1) / 2;
+      if (!atomic_compare_exchange_weak_explicit(&share->next, &begin, to,
+                                                 memory_order_relaxed,
+                                                 memory_order_relaxed))
+        continue;
+      pool->fn(pool->env, begin, to);
+      begin = atomic_load_explicit(&share->next, memory_order_relaxed);
+    }
+  }
+}
+
+/** Thread i of n begins with the i-th n-th of every loop, so that it finds what
+    it wrote in the loop before in its own cache. */
+static void deal(struct hwgq_pool *pool, int64_t count) {
+  pool->shares = count < pool->threads ? (int)count : pool->threads;
+  int64_t whole = count / pool->shares, rest = count % pool->shares, at = 0;
+  for (int i = 0; i < pool->shares; ++i) {
+    atomic_store_explicit(&pool->share[i].next, at, memory_order_relaxed);
+    at += whole + (i < rest);
+    pool->share[i].end = at;
   }
 }
 
@@ -119,7 +146,8 @@ static void leave(struct hwgq_pool *pool) {
 }
 
 static void *worker_main(void *argument) {
-  struct hwgq_pool *pool = argument;
+  struct worker *worker = argument;
+  struct hwgq_pool *pool = worker->pool;
   uint32_t done = 0; /* epoch of the loop that this worker saw the end of */
   hwgq_float_set_exact();
   for (;;) {
@@ -130,7 +158,7 @@ static void *worker_main(void *argument) {
       if (!atomic_compare_exchange_strong(&pool->gate, &gate, gate + 1))
         continue;
       done = gate / EPOCH_ONE;
-      take_chunks(pool);
+      take_chunks(pool, worker->number);
       leave(pool);
       continue;
     }
@@ -169,15 +197,14 @@ void hwgq_pool_parallel_for(void *opaque, hwgq_task fn, void *env,
   }
   pool->fn = fn;
   pool->env = env;
-  pool->count = count;
-  atomic_store_explicit(&pool->next, 0, memory_order_relaxed);
+  deal(pool, count);
   uint32_t gate = atomic_load(&pool->gate);
   atomic_store(&pool->gate, (gate + EPOCH_ONE) | OPEN_BIT);
   if (atomic_load(&pool->sleepers) != 0)
     futex_wake(&pool->gate,
                count - 1 < pool->threads ? count - 1 : pool->threads,
                WAKE_WORKERS);
-  take_chunks(pool);
+  take_chunks(pool, 0);
   close_and_wait(pool);
 }
 
@@ -204,8 +231,9 @@ void hwgq_pool_destroy(struct hwgq_pool *pool) {
   atomic_fetch_add(&pool->gate, EPOCH_ONE);
   futex_wake(&pool->gate, HWGQ_MAX_THREADS, WAKE_WORKERS);
   for (int i = 0; i < pool->started; ++i)
-    pthread_join(pool->workers[i], NULL);
+    pthread_join(pool->workers[i].thread, NULL);
   free(pool->workers);
+  free(pool->share);
   free(pool);
 }
 
@@ -215,10 +243,11 @@ static int start_workers(struct hwgq_pool *pool) {
   sigfillset(&all);
   pthread_sigmask(SIG_SETMASK, &all, &before);
   while (pool->started < pool->threads - 1) {
-    pthread_t *worker = &pool->workers[pool->started];
-    if (pthread_create(worker, NULL, worker_main, pool) != 0)
+    struct worker *worker = &pool->workers[pool->started];
+    *worker = (struct worker){pool, pool->started + 1, 0};
+    if (pthread_create(&worker->thread, NULL, worker_main, worker) != 0)
       break;
-    pthread_setname_np(*worker, "hwgq-worker");
+    pthread_setname_np(worker->thread, "hwgq-worker");
     ++pool->started;
   }
   pthread_sigmask(SIG_SETMASK, &before, NULL);
@@ -232,7 +261,8 @@ struct hwgq_pool *hwgq_pool_create(int threads) {
   *pool = (struct hwgq_pool){.threads = threads,
                              .spin = threads <= hwgq_cpu_count()};
   pool->workers = calloc((size_t)threads, sizeof *pool->workers);
-  if (!pool->workers || !start_workers(pool)) {
+  pool->share = aligned_alloc(64, (size_t)threads * sizeof *pool->share);
+  if (!pool->workers || !pool->share || !start_workers(pool)) {
     hwgq_pool_destroy(pool);
     return NULL;
   }
