@@ -1,6 +1,7 @@
 //===- ThreadsTest.cpp - The pool, and no allocation while running --------===//
 #include "TestModules.h"
 
+#include <array>
 #include <atomic>
 #include <chrono>
 #include <sys/mman.h>
@@ -70,6 +71,40 @@ TEST(Threads, LoopsAreOrdered) {
         values.data(), int64_t(values.size()));
   for (size_t i = 0; i < values.size(); ++i)
     EXPECT_EQ(values[i], 2000 * int64_t(i));
+  hwgq_pool_destroy(pool);
+}
+
+// Thread i of n begins with the i-th n-th of every loop.
+TEST(Threads, EachBeginsWithItsOwnPart) {
+  constexpr int threads = 3, size = 10;
+  constexpr int64_t first[threads] = {0, 4, 7};
+  struct Meeting {
+    std::atomic<int> arrived{0};
+    std::array<std::thread::id, threads> who;
+  };
+  std::array<std::thread::id, threads> before;
+  hwgq_pool *pool = hwgq_pool_create(threads);
+  for (int turn = 0; turn < 100; ++turn) {
+    Meeting meeting;
+    hwgq_pool_parallel_for(
+        pool,
+        [](void *env, int64_t begin, int64_t) {
+          auto *meeting = static_cast<Meeting *>(env);
+          for (int i = 0; i < threads; ++i)
+            if (begin == first[i]) {
+              meeting->who[size_t(i)] = std::this_thread::get_id();
+              ++meeting->arrived;
+              while (meeting->arrived < threads) // all are at work at once
+                std::this_thread::yield();
+            }
+        },
+        &meeting, size);
+    EXPECT_EQ(meeting.who[0], std::this_thread::get_id());
+    if (turn > 0) {
+      ASSERT_EQ(meeting.who, before);
+    }
+    before = meeting.who;
+  }
   hwgq_pool_destroy(pool);
 }
 
