@@ -126,3 +126,14 @@ def test_arm(tmp_path, kernel, target, cpu):
     actual = programs.run_module(module, inputs, tmp_path / "out", target=target, cpu=cpu)
     programs.assert_same_bits(actual, program.expected, f"{target} {kernel} of {source}")
     programs.KERNELS_RUN["natively"] += 1
+
+
+@pytest.mark.parametrize("kernel, target", [("popcount", "host"), ("popcount", "x86-64-v3"), ("lookup", "host"), ("lookup", "x86-64-v3")])
+def test_groups_within_words(tmp_path, kernel, target):
+    """Groups of channels that begin within words, with borders and rows of several images."""
+    program = Program(640)
+    code_conv(program, 2, (9, 7), 96, 128, "u2", "b1", Window((5, 5), pads=(2, 2, 2, 2)), 2, "u2")
+    code_conv(program, 2, (6, 5), 3 * 70, 3 * 64, "s2", "b1", Window((3, 2), (2, 1), (1, 0, 2, 1)), 3)
+    code_conv(program, 2, (4, 4), 4 * 33, 4 * 64, "b1", "u2, -3, 2", Window((3, 3), pads=(1, 1, 1, 1)), 4, "b1")
+    code_conv(program, 2, (5, 3), 2 * 130, 2 * 64, "u3", "b1", Window((1, 1)), 2, "u3")
+    check_forced(tmp_path, program, kernel, target)

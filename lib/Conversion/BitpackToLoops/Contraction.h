@@ -42,6 +42,9 @@ struct ConvLoops {
   /// Outputs of a row, at least 1; of a matmul its rows, or `otherwise` where
   /// their number is dynamic.
   int64_t rowLength(int64_t otherwise) const;
+  /// Lets every group of channels of an input in planes begin with a word of
+  /// its own, in a copy where that is not so; channels between them are 0.
+  void alignGroups(LoopBuilder &b);
   /// The row, counted with the halo, of the first tap of output row y.
   mlir::Value firstRow(LoopBuilder &b, mlir::Value y) const;
 };

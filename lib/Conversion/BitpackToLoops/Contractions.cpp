@@ -58,6 +58,53 @@ int64_t ConvLoops::rowLength(int64_t otherwise) const {
                            ShapedType::isDynamic(length) ? otherwise : length);
 }
 
+void ConvLoops::alignGroups(LoopBuilder &b) {
+  if (groups == 1 || groupIn % 64 == 0)
+    return;
+  Image from = input;
+  int64_t words = llvm::divideCeil(groupIn, 64);
+  input.channels = groups * words * 64;
+  input.words = groups * words;
+  input.memory = memref::AllocOp::create(
+      b, MemRefType::get({ShapedType::kDynamic}, b.getI64Type()),
+      ValueRange{b.mul(input.batch, input.imageSize())},
+      b.getI64IntegerAttr(64));
+  Image rows = input; // the halo is copied, too
+  rows.height = input.fullHeight();
+  double cost = 1.5 * double(input.rowSize());
+  forEachRow(b, rows, cost, [&](Value n, Value y) {
+    Value row = b.add(b.mul(n, rows.height), y);
+    b.loop(input.fullWidth(), [&](Value x) {
+      Value pixel = b.add(b.mul(row, input.fullWidth()), x);
+      b.loop(groups, [&](Value group) {
+        for (int64_t at = 0; at < groupIn; at += 64) {
+          // Two neighbouring words hold any 64 channels.
+          Value first = b.add(b.mul(group, groupIn), at);
+          Value word = b.div(first, 64), shift = b.toI64(b.rem(first, 64));
+          Value next = b.min(b.add(word, 1), b.index(from.words - 1));
+          Value rest = b.sub(b.i64(63), shift);
+          uint64_t valid = llvm::maskTrailingOnes<uint64_t>(
+              std::min<int64_t>(64, groupIn - at));
+          Value to = b.add(b.mul(group, words), at / 64);
+          for (int64_t p = 0; p < from.planes; ++p) {
+            auto load = [&](Value which) {
+              Value base = b.mul(pixel, from.pixelSize());
+              return b.load(from.memory,
+                            b.add(b.add(base, b.mul(which, from.planes)), p));
+            };
+            Value low = b.shr(load(word), shift);
+            Value high = b.shl(b.shl(load(next), b.i64(1)), rest);
+            b.store(b.andi(b.ori(low, high), b.i64(valid)), input.memory,
+                    b.add(b.add(b.mul(pixel, input.pixelSize()),
+                                b.mul(to, from.planes)),
+                          p));
+          }
+        }
+      });
+    });
+  });
+}
+
 Value ConvLoops::firstRow(LoopBuilder &b, Value y) const {
   return b.add(b.mul(y, strideY), input.top - top);
 }

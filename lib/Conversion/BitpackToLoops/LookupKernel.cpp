@@ -19,6 +19,7 @@ public:
     FailureOr<SmallVector<uint8_t>> codes = conv.weightCodes();
     if (failed(codes))
       return failure();
+    conv.alignGroups(b);
     chooseTile();
     prepareWeights();
     int64_t covered = blocksOfGroup * target.lanes;

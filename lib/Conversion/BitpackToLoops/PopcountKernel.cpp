@@ -28,6 +28,7 @@ public:
     FailureOr<SmallVector<uint8_t>> codes = conv.weightCodes();
     if (failed(codes))
       return failure();
+    conv.alignGroups(b);
     chooseTile();
     packWeights(*codes);
     int64_t covered = blocksOfGroup * tile.block;

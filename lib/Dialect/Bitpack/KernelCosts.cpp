@@ -109,16 +109,28 @@ static double weightTraffic(const Contraction &c, double bits) {
   return traffic(double(c.weightType().getNumElements()) * bits / 8);
 }
 
+/// Words of a plane of an input pixel, where every group begins with one.
+static double groupWords(const Contraction &c) {
+  return double(c.groups) * double(llvm::divideCeil(c.groupInChannels(), 64));
+}
+
+/// Nanoseconds to copy an input into that form.
+static double alignGroupsCost(const Contraction &c) {
+  constexpr double kNsPerWord = 1.5;
+  if (c.groups == 1 || c.groupInChannels() % 64 == 0)
+    return 0;
+  return inputPixels(c) * groupWords(c) * c.inputCode().getBits() * kNsPerWord;
+}
+
 double bitpack::popcountCost(const Contraction &c, const KernelTarget &target) {
   int64_t pairs = c.inputCode().getBits() * c.weightCode().getBits();
   double rate = target.has("avx512vpopcntdq") && target.vectorBytes == 64
                     ? 820
                     : byWidth(target, 310, 215, 95);
-  double words = inputPixels(c) * double(llvm::divideCeil(c.inChannels, 64)) *
-                 c.inputCode().getBits();
+  double words = inputPixels(c) * groupWords(c) * c.inputCode().getBits();
   double sums = c.weightCode().getOffset() ? words * 0.6 : 0;
   return paddedMacs(c, 64, 8, c.positions()) * double(pairs) / rate + sums +
-         weightTraffic(c, c.weightCode().getBits());
+         alignGroupsCost(c) + weightTraffic(c, c.weightCode().getBits());
 }
 
 double bitpack::lookupCost(const Contraction &c, const KernelTarget &target) {
@@ -130,11 +142,10 @@ double bitpack::lookupCost(const Contraction &c, const KernelTarget &target) {
   double macs = paddedMacs(c, 64, target.vectorBytes, c.positions());
   // A table of each 6 (or 4) channels of a pixel is a sum of ready rows.
   double bits = c.weightCode().getBits();
-  double tables = inputPixels(c) * double(llvm::divideCeil(c.inChannels, 64)) *
-                  (wide ? 11 : 16);
+  double tables = inputPixels(c) * groupWords(c) * (wide ? 11 : 16);
   double each = (wide ? 0.4 : 0.1) +
                 (wide ? 0.35 : 0.1) * double(c.inputCode().getBits());
-  return macs * bits / rate + tables * each +
+  return macs * bits / rate + tables * each + alignGroupsCost(c) +
          weightTraffic(c, bits * 8 / (wide ? 6 : 4));
 }
 

@@ -85,8 +85,8 @@ static const char *popcountRefuses(const Contraction &c) {
     return "popcount needs codes on both sides";
   if (!c.hasConstantWeight())
     return "popcount needs constant weights";
-  if (c.groups > 1 && (c.groupInChannels() % 64 || c.groupOutChannels() % 8))
-    return "popcount needs groups of 64 input and 8 output channels";
+  if (c.groups > 1 && c.groupOutChannels() % 8)
+    return "popcount needs groups of multiples of 8 output channels";
   return nullptr;
 }
 
@@ -122,14 +122,16 @@ static const char *lookupRefuses(const Contraction &c) {
     return "lookup needs constant weights";
   if (c.inputCode().getBits() > 5)
     return "the sum of 6 codes of more than 5 bits does not fit a byte";
-  if (c.groups > 1 && (c.groupInChannels() % 64 || c.groupOutChannels() % 64))
-    return "lookup needs groups of 64 input and 64 output channels";
+  if (c.groups > 1 && c.groupOutChannels() % 64)
+    return "lookup needs groups of multiples of 64 output channels";
   return nullptr;
 }
 
 static const char *threadPopcountRefuses(const Contraction &c) {
   if (const char *why = popcountRefuses(c))
     return why;
+  if (c.groups > 1 && c.groupInChannels() % 64)
+    return "thread-popcount needs groups of multiples of 64 input channels";
   RankedTensorType result = c.resultType();
   if (isPacked(result) && getLayout(result).getForm() != "planes")
     return "thread-popcount writes bit planes";
