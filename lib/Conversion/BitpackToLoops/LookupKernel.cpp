@@ -25,8 +25,8 @@ public:
     int64_t covered = blocksOfGroup * target.lanes;
     shortSums = Epilogue::prefers16(conv) && tile.sumBits() == 16;
     unsigned bits = shortSums ? 16 : 32;
-    accumulator.emplace(b, conv, *codes, covered * conv.groups,
-                        CodeType(), bits);
+    accumulator.emplace(b, conv, *codes, covered * conv.groups, CodeType(),
+                        bits);
     epilogue.emplace(b, conv, partLanes(), covered, bits);
     rows = b.constant(ArrayRef(getLookupRows(target, tile)));
     acts = b.flat(in.memory);
@@ -246,8 +246,8 @@ private:
   bool buildsAhead() const {
     constexpr int64_t mostRows = 5, mostBlocks = 4;
     return target.rowBits() == 1 && !conv.op.isMatMul && tile.planesW == 1 &&
-           conv.kh > 1 && conv.kh <= mostRows && blocksOfGroup <= mostBlocks &&
-           conv.strideY <= (conv.kh - 1) * conv.dilationY;
+           conv.strideY == 1 && conv.strideX == 1 && conv.kh > 1 &&
+           conv.kh <= mostRows && blocksOfGroup <= mostBlocks;
   }
 
   /// One row of a strip: outputs [x0, x1), of pairs their first pixels.
@@ -258,31 +258,24 @@ private:
     Value x0 = {}, x1 = {};
   };
 
-  /// The places of the rows that the next output row adds, at a column. Behind
-  /// the image it is made of the last row, and not read.
-  SmallVector<Place> nextRows(const Strip &at, Value column) {
-    SmallVector<Place> places;
-    for (int64_t j = 0; j < conv.strideY; ++j) {
-      Value y = b.add(at.first, tile.ring + j);
-      Value inside = b.min(y, b.index(in.fullHeight() - 1));
-      places.push_back(advance(rowAt(at.task, at.n, inside, at.x0, y), column));
-    }
-    return places;
+  /// The place of the row that the next output row adds, at a column, in the
+  /// slot of the first row of this one. Behind the image it is made of the last
+  /// row, and not read.
+  Place nextRow(const Strip &at, Value column) {
+    Value y = b.add(at.first, tile.ring);
+    Value inside = b.min(y, b.index(in.fullHeight() - 1));
+    return advance(rowAt(at.task, at.n, inside, at.x0, y), column);
   }
 
   /// Table t of the columns that a tile of `count` pixels is the last to read,
-  /// those of them that are made during filter row ky: a row j of the window is
-  /// free behind its own lookups.
-  void buildBetween(ArrayRef<Place> next, int64_t count, int64_t ky, Value t) {
-    int64_t columns = count * tile.pixelStep;
-    int64_t all = columns * conv.strideY;
+  /// those of them that are made during filter row ky: all behind row 0.
+  void buildBetween(const Place &next, int64_t count, int64_t ky, Value t) {
     Value word = b.div(t, target.wordTables());
     Value inWord = b.rem(t, target.wordTables());
-    for (int64_t i = 0; i < all; ++i) {
-      int64_t j = i / columns;
-      if (ky != std::max(1 + i * (conv.kh - 1) / all, 1 + j / conv.dilationY))
+    for (int64_t i = 0; i < count; ++i) {
+      if (ky != 1 + i * (conv.kh - 1) / count)
         continue;
-      Place at = advance(next[j], b.index(i % columns));
+      Place at = advance(next, b.index(i));
       emitLookupTable(b, target, tile, rows, acts, wordsOf(at, word), inWord,
                       tables, b.add(at.tables, b.mul(t, target.entries())));
     }
@@ -346,9 +339,9 @@ private:
     auto tilesAt = [&](Value low, Value high, int64_t count) {
       b.loop(low, high, count, [&](Value x) {
         Value column = b.mul(b.sub(x, at.x0), tile.pixelStep);
-        SmallVector<Place> next;
+        std::optional<Place> next;
         if (ahead)
-          next = nextRows(at, column);
+          next = nextRow(at, column);
         emitTile(at, x, column, count, block, next);
       });
     };
@@ -369,8 +362,7 @@ private:
     if (!ahead)
       return;
     // Columns behind those of the last tile.
-    for (const Place &row : nextRows(at, b.index(0)))
-      buildColumns(row, b.mul(size, tile.pixelStep), columnsOf(at));
+    buildColumns(nextRow(at, b.index(0)), size, columnsOf(at));
   }
 
   void emitMatrix(const Task &task) {
@@ -381,7 +373,7 @@ private:
         buildColumn({words, b.add(x, i), b.add(base, b.mul(i, pixelBytes()))});
       });
       b.loop(task.block0, task.block1, 1, [&](Value block) {
-        emitTile({task, zero, zero, zero}, x, zero, count, block, {});
+        emitTile({task, zero, zero, zero}, x, zero, count, block);
       });
     };
     Value at = task.x0;
@@ -394,15 +386,15 @@ private:
   }
 
   void emitTile(const Strip &at, Value x, Value column, int64_t count,
-                Value block, ArrayRef<Place> next) {
+                Value block, const std::optional<Place> &next = {}) {
     LookupTile part = tile;
     part.pixels = count;
     auto between = [&](int64_t ky, Value t) {
-      buildBetween(next, count, ky, t);
+      buildBetween(*next, count, ky, t);
     };
     emitLookupTile(b, target, part,
                    {tables, base, at.first, column, weights, block}, results,
-                   next.empty() ? BetweenLookups() : BetweenLookups(between));
+                   next ? BetweenLookups(between) : BetweenLookups());
     Value channel = b.mul(block, target.lanes);
     b.loop(count, [&](Value p) { finish(at, p, b.add(x, p), channel); });
     if (!tile.paired)

@@ -11,8 +11,13 @@ WindowSums::WindowSums(LoopBuilder &b, const ConvLoops &conv,
       span(in.isPlanes()     ? llvm::divideCeil(conv.groupIn, 64) * in.planes
            : conv.groups > 1 ? conv.groupIn
                              : in.pixelSize()),
-      lineSize(conv.kw == 1 ? 0 : columns()),
-      taskSize(lineSize + tasking.pixels(conv)) {
+      lanes(b.options.vectorBytes / 4),
+      width(
+          llvm::alignTo(std::max(columns(), conv.output.width + lanes +
+                                                (conv.kw - 1) * conv.dilationX),
+                        lanes)),
+      lineSize(conv.kw == 1 ? 0 : (ring() + 1) * width),
+      taskSize(lineSize + llvm::alignTo(tasking.pixels(conv) + lanes, lanes)) {
   scratch = memref::AllocOp::create(
       b, MemRefType::get({ShapedType::kDynamic}, b.getI32Type()),
       ValueRange{b.mul(tasking.bound, taskSize)}, b.getI64IntegerAttr(64));
@@ -23,6 +28,9 @@ int64_t WindowSums::columns() const {
   return (conv.output.width - 1) * conv.strideX +
          (conv.kw - 1) * conv.dilationX + 1;
 }
+
+/// Rows of the input that a row of outputs reads, with those between taps.
+int64_t WindowSums::ring() const { return (conv.kh - 1) * conv.dilationY + 1; }
 
 Value WindowSums::groupStart(LoopBuilder &b, const Task &task) const {
   return b.mul(task.group, span);
@@ -57,13 +65,15 @@ Value WindowSums::bytesSum(LoopBuilder &b, Value n, Value row, Value at,
       })[0];
 }
 
-/// Sum of all channels (of the group) over kh taps at `at` of image row y.
-Value WindowSums::columnSum(LoopBuilder &b, Value n, Value y, Value at) const {
+/// Sum of all channels (of the group) over `taps` rows at `at`, from image row
+/// y on.
+Value WindowSums::columnSum(LoopBuilder &b, Value n, Value y, Value at,
+                            int64_t taps) const {
   bool planes = in.isPlanes();
-  int64_t lanes = std::min<int64_t>(b.options.vectorBytes / 4, span & -span);
+  int64_t count = std::min<int64_t>(lanes, span & -span);
   Value zero =
-      planes ? b.i64(0) : b.splat(b.vec(lanes, b.getI32Type()), int64_t(0));
-  Value sum = b.unroll(conv.kh, 4, {zero}, [&](Value ky, ValueRange s) {
+      planes ? b.i64(0) : b.splat(b.vec(count, b.getI32Type()), int64_t(0));
+  Value sum = b.unroll(taps, 4, {zero}, [&](Value ky, ValueRange s) {
     Value row = b.add(b.mul(ky, conv.dilationY), y);
     return Values{planes ? wordsSum(b, n, row, at, s[0])
                          : bytesSum(b, n, row, at, s[0])};
@@ -73,11 +83,13 @@ Value WindowSums::columnSum(LoopBuilder &b, Value n, Value y, Value at) const {
   return vector::ReductionOp::create(b, vector::CombiningKind::ADD, sum);
 }
 
+/// The sums of the pixels of rows, of which a ring is kept, those of columns of
+/// the window, and those of windows.
 void WindowSums::sumRow(LoopBuilder &b, const Task &task, Value row) const {
   const Image &out = conv.output;
   Value line = b.mul(task.number, taskSize);
-  Value n = b.div(row, out.height);
-  Value y = conv.firstRow(b, b.rem(row, out.height));
+  Value n = b.div(row, out.height), yOut = b.rem(row, out.height);
+  Value y = conv.firstRow(b, yOut);
   Value to =
       b.add(b.add(line, lineSize), b.mul(b.sub(row, task.row0), out.width));
   Value group = groupStart(b, task);
@@ -86,17 +98,44 @@ void WindowSums::sumRow(LoopBuilder &b, const Task &task, Value row) const {
   };
   if (conv.kw == 1)
     return b.loop(out.width, [&](Value x) {
-      b.store(columnSum(b, n, y, column(b.mul(x, conv.strideX))), scratch,
-              b.add(to, x));
+      Value at = column(b.mul(x, conv.strideX));
+      b.store(columnSum(b, n, y, at, conv.kh), scratch, b.add(to, x));
     });
-  b.loop(columns(), [&](Value x) {
-    b.store(columnSum(b, n, y, column(x)), scratch, b.add(line, x));
+  auto rowLine = [&](Value at) {
+    return b.add(line, b.mul(b.rem(at, ring()), width));
+  };
+  auto equal = arith::CmpIPredicate::eq;
+  Value fresh =
+      b.ori(b.cmp(equal, row, task.row0), b.cmp(equal, yOut, b.index(0)));
+  int64_t kept = std::max<int64_t>(0, ring() - conv.strideY);
+  b.loop(b.select(fresh, b.index(0), b.index(kept)), b.index(ring()), 1,
+         [&](Value r) {
+           Value at = b.add(y, r), memory = rowLine(at);
+           b.loop(columns(), [&](Value x) {
+             b.store(columnSum(b, n, at, column(x), 1), scratch,
+                     b.add(memory, x));
+           });
+         });
+  VectorType type = b.vec(lanes, b.getI32Type());
+  Value sums = b.add(line, ring() * width);
+  b.loop(b.index(0), b.index(columns()), lanes, [&](Value x) {
+    Value zero = b.splat(type, int64_t(0));
+    Value sum = b.unroll(conv.kh, 8, {zero}, [&](Value ky, ValueRange s) {
+      Value at = rowLine(b.add(y, b.mul(ky, conv.dilationY)));
+      return Values{b.add(s[0], b.load(type, scratch, b.add(at, x)))};
+    })[0];
+    b.store(sum, scratch, b.add(sums, x));
   });
-  b.loop(out.width, [&](Value x) {
-    Value first = b.add(line, b.mul(x, conv.strideX));
-    Value sum = b.unroll(conv.kw, 8, {b.i32(0)}, [&](Value kx, ValueRange s) {
+  // Vectors of windows side by side; lanes behind the row are of the next one.
+  bool dense = conv.strideX == 1;
+  Type part = dense ? Type(type) : b.getI32Type();
+  b.loop(b.index(0), b.index(out.width), dense ? lanes : 1, [&](Value x) {
+    Value first = b.add(sums, b.mul(x, conv.strideX));
+    Value zero = b.splat(part, int64_t(0));
+    Value sum = b.unroll(conv.kw, 8, {zero}, [&](Value kx, ValueRange s) {
       Value at = b.add(first, b.mul(kx, conv.dilationX));
-      return Values{b.add(s[0], b.load(scratch, at))};
+      Value next = dense ? b.load(type, scratch, at) : b.load(scratch, at);
+      return Values{b.add(s[0], next)};
     })[0];
     b.store(sum, scratch, b.add(to, x));
   });
@@ -110,7 +149,7 @@ void WindowSums::compute(LoopBuilder &b, const Task &task) const {
   Value group = groupStart(b, task), zero = b.index(0);
   b.loop(task.x0, task.x1, 1, [&](Value x) {
     Value at = b.add(b.mul(x, in.pixelSize()), group);
-    b.store(columnSum(b, zero, zero, at), scratch,
+    b.store(columnSum(b, zero, zero, at, 1), scratch,
             b.add(sums, b.sub(x, task.x0)));
   });
 }

@@ -24,19 +24,22 @@ public:
 
 private:
   int64_t columns() const;
+  int64_t ring() const;
   mlir::Value groupStart(LoopBuilder &b, const Task &task) const;
   mlir::Value wordsSum(LoopBuilder &b, mlir::Value n, mlir::Value row,
                        mlir::Value at, mlir::Value sum) const;
   mlir::Value bytesSum(LoopBuilder &b, mlir::Value n, mlir::Value row,
                        mlir::Value at, mlir::Value sum) const;
   mlir::Value columnSum(LoopBuilder &b, mlir::Value n, mlir::Value y,
-                        mlir::Value at) const;
+                        mlir::Value at, int64_t taps) const;
   void sumRow(LoopBuilder &b, const Task &task, mlir::Value row) const;
 
   const ConvLoops &conv;
   const Image &in;
   mlir::Value acts, scratch;
   int64_t span;               // elements of a pixel that belong to a group
+  int64_t lanes;              // of a vector of sums
+  int64_t width;              // of a line of scratch
   int64_t lineSize, taskSize; // of scratch
 };
 
