@@ -66,10 +66,17 @@ double bitpack::popcountCeiling(const Contraction &c,
   return rate / double(pairs);
 }
 
+/// Whether lookups are for two pixels at once: codes of one bit side by side.
+static bool looksUpPairs(const Contraction &c) {
+  return !c.isMatMul && c.inputCode().getBits() == 1 &&
+         c.resultType().getDimSize(2) > 1;
+}
+
 double bitpack::lookupCeiling(const Contraction &c,
                               const KernelTarget &target) {
   bool wide = target.has("avx512vbmi") && target.vectorBytes == 64;
-  double rate = wide ? 740 : byWidth(target, 585, 405, 205);
+  double rate = looksUpPairs(c) ? (wide ? 1120 : byWidth(target, 800, 640, 345))
+                                : (wide ? 855 : byWidth(target, 535, 430, 235));
   return rate / double(c.weightCode().getBits());
 }
 
@@ -125,28 +132,38 @@ static double alignGroupsCost(const Contraction &c) {
 double bitpack::popcountCost(const Contraction &c, const KernelTarget &target) {
   int64_t pairs = c.inputCode().getBits() * c.weightCode().getBits();
   double rate = target.has("avx512vpopcntdq") && target.vectorBytes == 64
-                    ? 820
+                    ? 870
                     : byWidth(target, 310, 215, 95);
   double words = inputPixels(c) * groupWords(c) * c.inputCode().getBits();
-  double sums = c.weightCode().getOffset() ? words * 0.6 : 0;
+  double sums = c.weightCode().getOffset() ? words * 0.3 : 0;
   return paddedMacs(c, 64, 8, c.positions()) * double(pairs) / rate + sums +
          alignGroupsCost(c) + weightTraffic(c, c.weightCode().getBits());
 }
 
 double bitpack::lookupCost(const Contraction &c, const KernelTarget &target) {
   bool wide = target.has("avx512vbmi") && target.vectorBytes == 64;
-  double rate = wide ? 700 : byWidth(target, 500, 410, 190);
-  constexpr int64_t kFewRows = 8;
-  if (c.isMatMul) // a table serves one tap only, and few rows fill no tile
-    rate /= c.positions() < kFewRows ? 3 : 2;
-  double macs = paddedMacs(c, 64, target.vectorBytes, c.positions());
-  // A table of each 6 (or 4) channels of a pixel is a sum of ready rows.
-  double bits = c.weightCode().getBits();
+  double rate = wide ? 740 : byWidth(target, 500, 410, 190);
   double tables = inputPixels(c) * groupWords(c) * (wide ? 11 : 16);
-  double each = (wide ? 0.4 : 0.1) +
-                (wide ? 0.35 : 0.1) * double(c.inputCode().getBits());
-  return macs * bits / rate + tables * each + alignGroupsCost(c) +
-         weightTraffic(c, bits * 8 / (wide ? 6 : 4));
+  int64_t positions = c.positions(), tableBits = c.inputCode().getBits();
+  constexpr int64_t kFewRows = 8;
+  if (c.isMatMul) { // a table serves one tap only, and few rows fill no tile
+    rate /= positions < kFewRows ? 3 : 2;
+  } else if (looksUpPairs(c)) {
+    rate = wide ? 1050 : byWidth(target, 700, 560, 270);
+    int64_t width = c.resultType().getDimSize(2);
+    positions = positions / width * int64_t(llvm::alignTo(width, 2));
+    tables /= 2;
+    tableBits = 2;
+  }
+  double macs = paddedMacs(c, 64, target.vectorBytes, positions);
+  // A table of each 6 (or 4) channels of a pixel is a sum of ready rows, made
+  // beside the lookups of the row before where the window moves by one.
+  bool beside = wide && !c.isMatMul && c.window.kernel[0] > 1 &&
+                c.window.strides[0] == 1 && c.window.strides[1] == 1;
+  double each = (wide ? 0.4 : 0.1) + (wide ? 0.35 : 0.1) * double(tableBits);
+  double bits = c.weightCode().getBits();
+  return macs * bits / rate + tables * each * (beside ? 0.6 : 1) +
+         alignGroupsCost(c) + weightTraffic(c, bits * 8 / (wide ? 6 : 4));
 }
 
 double bitpack::amxCost(const Contraction &c, const KernelTarget &) {
