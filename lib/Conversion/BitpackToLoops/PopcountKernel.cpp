@@ -94,6 +94,7 @@ private:
         b, conv, task, pixels, [&](Value n, Value y, Value x, int64_t count) {
           PopcountTile part = tile;
           part.pixels = count;
+          part.prefetches = conv.op.isMatMul && count == 1;
           Value column =
               b.add(b.mul(b.add(b.mul(x, conv.strideX), in.left - conv.left),
                           in.pixelSize()),

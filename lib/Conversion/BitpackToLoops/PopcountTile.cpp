@@ -48,6 +48,8 @@ int64_t planePairs(const PopcountTarget &target, const PopcountTile &tile) {
 
 /// A byte holds the counts of 31 words (31 * 8 < 256).
 constexpr int64_t maxByteSteps = 31;
+/// Steps by which weights that are read once are asked for ahead.
+constexpr int64_t prefetchSteps = 16;
 /// A 16-bit lane takes two bytes a step.
 constexpr int64_t maxHalfSteps = 65535 / 16;
 
@@ -153,10 +155,16 @@ private:
 
   Values loadWeights(Value ky, Value tap, int64_t plane) {
     Values w;
-    for (int64_t v = 0; v < vectors; ++v)
-      w.push_back(vector::LoadOp::create(
-          b, loc, words, weights,
-          ValueRange{block, ky, tap, index(plane * tile.block + v * lanes)}));
+    for (int64_t v = 0; v < vectors; ++v) {
+      Value at = index(plane * tile.block + v * lanes);
+      w.push_back(vector::LoadOp::create(b, loc, words, weights,
+                                         ValueRange{block, ky, tap, at}));
+      if (tile.prefetches)
+        memref::PrefetchOp::create(
+            b, loc, weights,
+            ValueRange{block, ky, addConst(tap, prefetchSteps), at},
+            /*isWrite=*/false, /*localityHint=*/3, /*isDataCache=*/true);
+    }
     return w;
   }
 

@@ -38,8 +38,9 @@ struct PopcountTile {
   int64_t words = 1;                     // 64-channel words of a pixel
   int64_t pixelStep =
       0; // from an output pixel to the next: stride*words*planesA
-  int64_t tapStepX = 0; // from a tap to the next: dilation*words*planesA
-  int64_t tapStepY = 1; // rows from a tap to the next: dilation
+  int64_t tapStepX = 0;    // from a tap to the next: dilation*words*planesA
+  int64_t tapStepY = 1;    // rows from a tap to the next: dilation
+  bool prefetches = false; // weights that no nearer cache will hold
 };
 
 /// Output channels that one block of weights should hold, a multiple of 8.
