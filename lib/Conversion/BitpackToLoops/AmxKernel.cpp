@@ -215,10 +215,7 @@ private:
                             return compute(t, block, before);
                           });
                         });
-    b.loop(tile.pixelTiles, [&](Value i) {
-      finishTile(strip, {last[0], last[1], last[2]}, i, b.index(0),
-                 AmxTile::kRows);
-    });
+    finishPixels(strip, {last[0], last[1], last[2]}, zero, tile.pixels());
     emitAmxRelease(b);
   }
 
