@@ -167,19 +167,20 @@ double bitpack::lookupCost(const Contraction &c, const KernelTarget &target) {
 }
 
 double bitpack::amxCost(const Contraction &c, const KernelTarget &) {
-  constexpr double kRate = 1800, kTileBytes = 64;
-  // Rows of an image run on over their padding where the stride is 1.
+  constexpr double kRate = 1900, kTileBytes = 64;
+  constexpr int64_t kTile = 16, kBlock = 32, kFew = 64;
+  // Rows of an image run on over their padding where the stride is 1. Blocks
+  // are of two tiles, but for few.
   int64_t positions = c.positions();
-  if (c.isMatMul) {
-    positions = int64_t(llvm::alignTo(positions, 16));
-  } else {
+  if (!c.isMatMul) {
     int64_t height = std::max<int64_t>(1, c.resultType().getDimSize(1));
     int64_t width = std::max<int64_t>(1, c.resultType().getDimSize(2));
     bool runs = c.window.strides[0] == 1 && c.window.strides[1] == 1;
     int64_t full = width + c.window.pads[1] + c.window.pads[3];
-    positions = runs ? int64_t(llvm::alignTo((height - 1) * full + width, 16))
-                     : height * int64_t(llvm::alignTo(width, 16));
+    positions = runs ? (height - 1) * full + width
+                     : height * int64_t(llvm::alignTo(width, kTile));
   }
+  positions = llvm::alignTo(positions, positions <= kFew ? kTile : kBlock);
   // A step multiplies 64 bytes, whether they are there or not.
   bool joined = c.groups == 1 && c.window.dilations[1] == 1;
   int64_t taps = joined ? 1 : c.window.kernel[1];
@@ -188,13 +189,15 @@ double bitpack::amxCost(const Contraction &c, const KernelTarget &) {
   double steps =
       double(c.window.kernel[0] * taps) * std::ceil(bytes / kTileBytes);
   double channels =
-      double(llvm::alignTo(c.groupOutChannels(), 16)) * double(c.groups);
+      double(llvm::alignTo(c.groupOutChannels(), kTile)) * double(c.groups);
   double weights = steps * kTileBytes * channels;
-  // Weights of bytes come from the outer caches, but for the small images
-  // where bits are expanded.
-  bool bits = c.weightCode().getBits() == 1 && positions <= 64;
-  return weights * double(positions) / kRate +
-         traffic(bits ? weights / 8 : weights);
+  // Weights of few bits come as bits and are expanded; others come as bytes.
+  constexpr double kExpand = 0.012; // ns a byte
+  int64_t bits = c.weightCode().getBits();
+  double prepare = bits <= 2
+                       ? traffic(weights * double(bits) / 8) + weights * kExpand
+                       : traffic(weights);
+  return weights * double(positions) / kRate + prepare;
 }
 
 double bitpack::dot8Cost(const Contraction &c, const KernelTarget &target) {
