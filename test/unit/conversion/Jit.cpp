@@ -1,6 +1,7 @@
 //===- Jit.cpp ------------------------------------------------------------===//
 
 #include "Jit.h"
+#include "hwgq/Passes.h"
 
 #include "mlir/Conversion/Passes.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
@@ -97,21 +98,31 @@ void storeTile(OpBuilder &b, ValueRange sums, Value out, Value k, Value y,
   }
 }
 
-bool runConv(ModuleOp module, ArrayRef<void *> buffers) {
+bool runConv(ModuleOp module, ArrayRef<void *> buffers, Symbols emulation) {
   PassManager passes(module.getContext());
   if (failed(parsePassPipeline(
           "canonicalize,cse,convert-scf-to-cf,convert-vector-to-llvm,"
           "convert-math-to-llvm,finalize-memref-to-llvm,convert-arith-to-llvm,"
           "convert-func-to-llvm{use-bare-ptr-memref-call-conv=1},"
           "convert-cf-to-llvm,reconcile-unrealized-casts",
-          passes)) ||
-      failed(passes.run(module)))
+          passes)))
+    return false;
+  if (!emulation.empty())
+    passes.addPass(createEmulateTargetIntrinsics());
+  if (failed(passes.run(module)))
     return false;
   auto engine = ExecutionEngine::create(module);
   if (!engine) {
     llvm::errs() << llvm::toString(engine.takeError()) << '\n';
     return false;
   }
+  (*engine)->registerSymbols([&](llvm::orc::MangleAndInterner intern) {
+    llvm::orc::SymbolMap map;
+    for (auto [name, function] : emulation)
+      map[intern(name)] = {llvm::orc::ExecutorAddr::fromPtr(function),
+                           llvm::JITSymbolFlags::Exported};
+    return map;
+  });
   SmallVector<void *> values(buffers), arguments;
   for (void *&value : values)
     arguments.push_back(&value);

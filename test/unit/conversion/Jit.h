@@ -34,8 +34,13 @@ buildConv(mlir::OpBuilder &b, llvm::ArrayRef<mlir::MemRefType> types,
 void storeTile(mlir::OpBuilder &b, mlir::ValueRange sums, mlir::Value out,
                mlir::Value k, mlir::Value y, mlir::Value x, int64_t block);
 
-/// Compiles the module of buildConv for this machine and runs it on `buffers`.
-bool runConv(mlir::ModuleOp module, llvm::ArrayRef<void *> buffers);
+/// Functions by their names.
+using Symbols = llvm::ArrayRef<std::pair<llvm::StringRef, void *>>;
+
+/// Compiles the module of buildConv for this machine and runs it on `buffers`;
+/// with `emulation`, target intrinsics are calls of its functions.
+bool runConv(mlir::ModuleOp module, llvm::ArrayRef<void *> buffers,
+             Symbols emulation = {});
 
 } // namespace hwgq
 
