@@ -14,6 +14,7 @@
 #include "AmxShape.h"
 #include "Epilogue.h"
 #include "OrderedWeights.h"
+#include "WindowSums.h"
 
 using namespace mlir;
 using namespace hwgq;
@@ -35,7 +36,8 @@ struct Block {
 class AmxKernel {
 public:
   AmxKernel(LoopBuilder &b, ConvLoops &conv)
-      : b(b), conv(conv), in(conv.input), out(conv.output), shape(conv),
+      : b(b), conv(conv), in(conv.input), out(conv.output),
+        numbers(bitpack::getByteNumbers(conv.weightCode())), shape(conv),
         tile(shape.tile) {}
 
   FailureOr<Value> emit() {
@@ -45,13 +47,19 @@ public:
     orderWeights(*codes);
     int64_t covered = shape.blocksOfGroup * tile.channels();
     unsigned bits = shape.pairs ? 16 : 32;
-    accumulator.emplace(b, conv, *codes, covered * conv.groups,
-                        conv.weightCode(), bits);
+    accumulator.emplace(b, conv, *codes, covered * conv.groups, numbers, bits);
     epilogue.emplace(b, conv, lanes(), covered, bits);
     linear = isLinear();
     Tasking tasking(b, conv, shape.blocksOfGroup, shape.taskRows,
                     shape.taskSplits);
-    forEachTask(b, conv, tasking, [&](const Task &task) { emitTask(task); });
+    if (accumulator->needsSums())
+      windowSums.emplace(b, conv, tasking, viewRows(b, conv, in));
+    forEachTask(b, conv, tasking, [&](const Task &task) {
+      current = &task;
+      if (windowSums)
+        windowSums->compute(b, task);
+      emitTask(task);
+    });
     return conv.result;
   }
 
@@ -82,7 +90,7 @@ private:
 
   /// [group][block][ky][kx][step][channel tile][depth / 4][16 channels][4]
   void orderWeights(ArrayRef<uint8_t> codes) {
-    OrderedWeights ordered(conv.weightCode());
+    OrderedWeights ordered(numbers);
     for (int64_t group = 0; group < conv.groups; ++group)
       for (int64_t block = 0; block < shape.blocksOfGroup; ++block)
         for (int64_t k = 0; k < tile.totalSteps(); ++k)
@@ -128,8 +136,8 @@ private:
   void expandStep(Value block, Value k) {
     Value word = b.mul(stepOf(block, k), stepWords()), at = placeOf(block, k);
     for (int64_t i = 0; i < stepWords(); ++i)
-      b.store(OrderedWeights::expand(b, conv.weightCode(), b.getI8Type(),
-                                     weights, b.add(word, i)),
+      b.store(OrderedWeights::expand(b, numbers, b.getI8Type(), weights,
+                                     b.add(word, i)),
               expanded, b.add(at, i * 64));
   }
 
@@ -326,11 +334,12 @@ private:
     });
   }
 
-  void finishPixel(Value n, Value y, Value x, Value sums, Value block) {
+  void finishPixel(Value n, Value y, Value x, Value from, Value block) {
+    Value sum = windowSums ? windowSums->get(b, *current, n, y, x) : Value();
     for (int64_t at = 0; at < tile.channels(); at += lanes()) {
       Value channel = b.add(b.mul(block, tile.channels()), at);
       Value acc =
-          accumulator->get(b, sumsAt(b.add(sums, at)), Value(), y, x, channel);
+          accumulator->get(b, sumsAt(b.add(from, at)), sum, y, x, channel);
       epilogue->finish(b, acc, n, y, x, channel);
     }
   }
@@ -351,11 +360,14 @@ private:
   LoopBuilder &b;
   ConvLoops &conv;
   const Image &in, &out;
+  CodeType numbers; // of the weights, as they are multiplied
   AmxShape shape;
   const AmxTile &tile;
   bool linear = false;
   Value weights;                                 // bytes, or words of bits
   Value scratch, expanded, tileRows, firstBlock; // of the task
+  const Task *current = nullptr;
+  std::optional<WindowSums> windowSums;
   std::optional<Accumulator> accumulator;
   std::optional<Epilogue> epilogue;
 };

@@ -107,14 +107,6 @@ static const char *dot8Refuses(const Contraction &c) {
   return nullptr;
 }
 
-static const char *amxRefuses(const Contraction &c) {
-  if (const char *why = dot8Refuses(c))
-    return why;
-  if (getByteNumbers(c.weightCode()) != c.weightCode())
-    return "dot8-amx needs weights from -128 to 127";
-  return nullptr;
-}
-
 static const char *lookupRefuses(const Contraction &c) {
   if (!c.inputCode() || !c.weightCode())
     return "lookup needs codes on both sides";
@@ -181,7 +173,7 @@ ArrayRef<Kernel> bitpack::getKernels() {
       {"thread-popcount",
        "popcount(a AND b) of bit planes, 8 output channels a GPU thread", nvptx,
        threadPopcountRefuses, planes, threadPopcountCost, noCeiling},
-      {"dot8-amx", "products of bytes on tiles of AMX", amx, amxRefuses,
+      {"dot8-amx", "products of bytes on tiles of AMX", amx, dot8Refuses,
        wholeBytes, amxCost, amxCeiling},
       {"dot8",
        "products of bytes in vectors",
