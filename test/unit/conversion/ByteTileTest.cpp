@@ -25,7 +25,7 @@ const std::pair<llvm::StringRef, void *> emulation[] = {
     EMULATED(vpdpbusd512),  EMULATED(vpdpbusd256),  EMULATED(sdot),
     EMULATED(usdot),        EMULATED(pmaddubsw512), EMULATED(pmaddubsw256),
     EMULATED(pmaddubsw128), EMULATED(pmaddwd512),   EMULATED(pmaddwd256),
-    EMULATED(pmaddwd128)};
+    EMULATED(pmaddwd128),   EMULATED(usmmla)};
 
 template <typename T>
 std::vector<T> random(std::mt19937 &rng, size_t size, int least, int most) {
@@ -57,8 +57,13 @@ bool run(std::vector<uint8_t> &acts, void *weights, unsigned weightBits,
   return runConv(*module, buffers, emulation);
 }
 
+class ByteTileTest : public testing::Test {
+protected:
+  static void SetUpTestSuite() { initializeJit(); }
+};
+
 /// Blocks of all shapes, of whole tiles and of fewer rows.
-TEST(AmxTile, SumsProducts) {
+TEST_F(ByteTileTest, SumsTiles) {
   std::mt19937 rng(1);
   struct Case {
     int64_t pixelTiles, channelTiles, depth, steps, kh, kw, rows;
@@ -141,20 +146,26 @@ const Vectors vectors[] = {
     {"mla", [](LoopOptions &o) { o.neon = true; }}};
 
 /// Codes and weights of few bits, whose sums stay narrow, and extreme ones.
-TEST(Dot8Tile, SumsProducts) {
+TEST_F(ByteTileTest, SumsVectors) {
   std::mt19937 rng(2);
+  struct Range {
+    int maxCode, maxWeight, bytes;
+  };
   for (const Vectors &form : vectors)
-    for (auto [maxCode, maxWeight] : {std::pair(3, 1), std::pair(255, 127)}) {
-      SCOPED_TRACE(std::string(form.name) + " " + std::to_string(maxCode));
+    for (auto [maxCode, maxWeight, placeBytes] :
+         {Range{3, 1, 12}, {3, 1, 16}, {255, 127, 12}, {255, 127, 16}}) {
+      SCOPED_TRACE(std::string(form.name) + " " + std::to_string(maxCode) +
+                   " " + std::to_string(placeBytes));
       LoopOptions options;
       form.set(options);
-      Dot8Target target = getDot8Target(options, maxCode, maxWeight);
+      Dot8Target target =
+          getDot8Target(options, maxCode, maxWeight, placeBytes);
       Dot8Tile tile;
       tile.pixels = 3;
       tile.vectors = 2;
       tile.kh = 2;
       tile.kw = 2;
-      tile.bytes = 12;
+      tile.bytes = placeBytes;
       tile.pixelStep = tile.strideX = tile.bytes;
       tile.strideY = 5 * tile.bytes;
       auto acts = random<uint8_t>(rng, 10 * tile.bytes, 0, maxCode);
