@@ -30,6 +30,14 @@ bool isRoot(Operation *op) {
          isElement(getElementTypeOrSelf(op->getResult(0).getType()));
 }
 
+bool hasVectorBody(linalg::GenericOp op) {
+  return llvm::all_of(op.getRegion().front().without_terminator(),
+                      [](Operation &inner) {
+                        return inner.hasTrait<OpTrait::ConstantLike>() ||
+                               inner.hasTrait<OpTrait::Vectorizable>();
+                      });
+}
+
 /// A generic that computes each element of its results from the elements of
 /// its inputs at the same place, broadcast along any dimensions.
 bool isPointwise(linalg::GenericOp op) {
@@ -69,11 +77,7 @@ bool isPointwise(linalg::GenericOp op) {
     if (last == rank - 1 && !isa<AffineDimExpr>(map.getResults().back()))
       return false;
   }
-  return llvm::all_of(op.getRegion().front().without_terminator(),
-                      [](Operation &inner) {
-                        return inner.hasTrait<OpTrait::ConstantLike>() ||
-                               inner.hasTrait<OpTrait::Vectorizable>();
-                      });
+  return hasVectorBody(op);
 }
 
 /// Whether `op` works element by element on tensors of `shape`.
@@ -158,6 +162,8 @@ private:
             readsNothingBehind(user, group))
           group.insert(user);
     }
+    if (Operation *producer = findProducer(first))
+      group.insert(producer);
     if (group.size() < 2)
       return;
     for (Operation *op : group)
@@ -167,6 +173,59 @@ private:
       last = std::max(last, position.lookup(op));
     lastOf.push_back(last);
     groups.push_back(std::move(group));
+  }
+
+  /// The element-wise op that makes the input of a convolution of floats, which
+  /// copies its input anyway, and nothing else.
+  Operation *findProducer(Operation *root) {
+    auto conv = dyn_cast<bitpack::Conv2DOp>(root);
+    auto kernel = root->getAttrOfType<StringAttr>("kernel");
+    if (!conv || !kernel || kernel.getValue() != "f32")
+      return nullptr;
+    auto producer = conv.getInput().getDefiningOp<linalg::GenericOp>();
+    if (!producer || producer->getBlock() != &block ||
+        groupOf.contains(producer) || !isImage(producer))
+      return nullptr;
+    auto isSize = [](Operation *user) { return isa<tensor::DimOp>(user); };
+    for (Operation *user : producer->getUsers())
+      if (user != root && !isSize(user))
+        return nullptr;
+    for (Operation *user : llvm::make_early_inc_range(producer->getUsers()))
+      if (isSize(user) && !askInput(cast<tensor::DimOp>(user), producer))
+        return nullptr;
+    return producer;
+  }
+
+  /// One image of floats, of static rows, each element computed by itself.
+  static bool isImage(linalg::GenericOp op) {
+    if (op->getNumResults() != 1 || op.getNumLoops() != 4 ||
+        op.getNumParallelLoops() != 4)
+      return false;
+    OpOperand *init = op.getDpsInitOperand(0);
+    ArrayRef<int64_t> shape = shapeOf(op.getResult(0));
+    return op.getMatchingIndexingMap(init).isIdentity() &&
+           !op.payloadUsesValueFromOperand(init) &&
+           !ShapedType::isDynamicShape(shape.drop_front()) && hasVectorBody(op);
+  }
+
+  /// Takes a size of the result of `op` from an input of it.
+  bool askInput(tensor::DimOp dim, linalg::GenericOp op) {
+    std::optional<int64_t> index = dim.getConstantIndex();
+    if (!index)
+      return false;
+    for (OpOperand *input : op.getDpsInputOperands())
+      for (auto [i, expr] :
+           llvm::enumerate(op.getMatchingIndexingMap(input).getResults()))
+        if (auto d = dyn_cast<AffineDimExpr>(expr);
+            d && int64_t(d.getPosition()) == *index) {
+          OpBuilder b(dim);
+          auto asked = tensor::DimOp::create(b, dim.getLoc(), input->get(), i);
+          position[asked] = position.lookup(dim);
+          dim.replaceAllUsesWith(asked.getResult());
+          dim.erase();
+          return true;
+        }
+    return false;
   }
 
   /// Whether `op`, or the group that it is in, may depend on ops from position
@@ -222,7 +281,7 @@ private:
             }))
           results.push_back(result);
     OpBuilder b(members.back());
-    Location loc = members.front()->getLoc();
+    Location loc = group.front()->getLoc();
     auto fused =
         bitpack::FusedOp::create(b, loc, TypeRange(ValueRange(results)));
     Block *body = b.createBlock(&fused.getBody());

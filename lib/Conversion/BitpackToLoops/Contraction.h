@@ -3,6 +3,7 @@
 #define HWGQ_LIB_CONVERSION_BITPACKTOLOOPS_CONTRACTION_H
 
 #include "Pointwise.h"
+#include "hwgq/Conversion/TensorToLoops.h"
 #include "hwgq/Dialect/Kernels.h"
 
 namespace hwgq {
@@ -16,14 +17,16 @@ struct ConvLoops {
   Image input, output;
   mlir::Value result;               // what replaces the op; null in a group
   const Pointwise *group = nullptr; // the group that it is the root of
+  ImageRows *producer = nullptr;    // of an input that has no memory
 
   int64_t kh, kw, strideY, strideX, dilationY, dilationX, top, left;
   int64_t groups, groupIn, groupOut;
 
   /// `group` takes the accumulators where it is given; `output` is its shape
-  /// then, without memory.
+  /// then, without memory. So is `input` where `producer` makes it.
   ConvLoops(LoopBuilder &b, const bitpack::Contraction &op, mlir::Value input,
-            mlir::Value weight, const Pointwise *group = nullptr);
+            mlir::Value weight, const Pointwise *group = nullptr,
+            ImageRows *producer = nullptr);
 
   CodeType inputCode() const { return op.inputCode(); }
   CodeType weightCode() const { return op.weightCode(); }

@@ -10,9 +10,11 @@ using namespace hwgq;
 using bitpack::Contraction;
 
 ConvLoops::ConvLoops(LoopBuilder &b, const Contraction &op, Value input,
-                     Value weight, const Pointwise *group)
+                     Value weight, const Pointwise *group, ImageRows *producer)
     : op(op), inputMemory(input), weightMemory(weight),
-      input(viewImage(b, op.inputType(), input)), group(group) {
+      input(producer ? describeImage(op.inputType(), producer->batch())
+                     : viewImage(b, op.inputType(), input)),
+      group(group), producer(producer) {
   kh = op.window.kernel[0];
   kw = op.window.kernel[1];
   strideY = op.window.strides[0];
@@ -350,15 +352,22 @@ struct FusedPattern : OpConversionPattern<bitpack::FusedOp> {
       return rewriter.getRemappedValue(value);
     };
     Operation *root = Pointwise::getRoot(op);
+    linalg::GenericOp producer = Pointwise::getProducer(op);
+    std::unique_ptr<ImageRows> rows =
+        producer ? ImageRows::get(producer, rewriter, options) : nullptr;
+    if (producer && !rows)
+      return op.emitError("makes an input that is no image");
     Value first = root ? root->getOperand(0) : firstOperand(op);
     if (!first)
       return op.emitError("reads no tensor of its shape");
-    Pointwise group(b, op, getBatch(b, tensorType(first), memoryOf(first)),
-                    memoryOf);
+    Value batch =
+        rows ? rows->batch() : getBatch(b, tensorType(first), memoryOf(first));
+    Pointwise group(b, op, batch, memoryOf);
     if (!root)
       group.emitLoops(b, {});
     else if (std::optional<Contraction> contraction = Contraction::get(root)) {
-      if (failed(emitContraction(b, *contraction, group, memoryOf)))
+      if (failed(emitContraction(b, *contraction, group, memoryOf,
+                                 rows.get())))
         return failure();
     } else {
       emitPool(
@@ -386,16 +395,20 @@ private:
   static LogicalResult
   emitContraction(LoopBuilder &b, const Contraction &contraction,
                   const Pointwise &group,
-                  llvm::function_ref<Value(Value)> memoryOf) {
+                  llvm::function_ref<Value(Value)> memoryOf, ImageRows *rows) {
     KernelEmitter emit = checkKernel(contraction);
     if (!emit)
       return failure();
+    if (rows && emit != emitF32Kernel)
+      return contraction.op->emitError("this kernel reads its input itself");
     bool whole = contraction.groups == 1 ||
                  contraction.groupOutChannels() % 64 == 0 ||
                  emit == emitPopcountKernel || emit == emitDepthwiseKernel;
     bool together = emit != emitGenericKernel && whole;
-    ConvLoops conv(b, contraction, memoryOf(contraction.input),
-                   memoryOf(contraction.weight), together ? &group : nullptr);
+    ConvLoops conv(b, contraction,
+                   rows ? Value() : memoryOf(contraction.input),
+                   memoryOf(contraction.weight), together ? &group : nullptr,
+                   rows);
     FailureOr<Value> result = emit(b, conv);
     if (succeeded(result) && !together)
       group.emitLoops(b, *result);

@@ -24,9 +24,11 @@ public:
         code(conv.weightCode()) {}
 
   FailureOr<Value> emit() {
-    padInput();
-    acts = viewRows(b, conv, padded);
     choosePlan();
+    chooseStrip();
+    padInput();
+    if (!strip)
+      acts = viewRows(b, conv, padded);
     FailureOr<FloatWeights> packed = FloatWeights::pack(b, conv, block);
     if (failed(packed))
       return failure();
@@ -35,7 +37,11 @@ public:
       few->epilogue.emplace(b, conv, few->shape.block, covered());
     if (many)
       many->epilogue.emplace(b, conv, many->shape.block, covered());
-    forEachTask(b, conv, tasking(), [&](const Task &task) { emitTask(task); });
+    forEachTask(b, conv, tasking(), [&](const Task &task) {
+      if (strip)
+        fillStrip(task);
+      emitTask(task);
+    });
     return conv.result;
   }
 
@@ -59,25 +65,87 @@ private:
            (b.options.fma ? double(b.options.vectorBytes) : 1.0);
   }
 
-  void padInput() {
+  /// Rows of the input, with their pads, that `rows` rows of outputs read.
+  int64_t inputRows(int64_t rows) {
+    return (rows - 1) * conv.strideY + (conv.kh - 1) * conv.dilationY + 1;
+  }
+
+  /// Where the input is made element by element, each task makes the rows that
+  /// it reads, if it can hold them: as many rows of outputs as leave enough
+  /// tasks or take some time, and divide an image.
+  void chooseStrip() {
     padded = in;
     ArrayRef<int64_t> pads = conv.op.window.pads;
-    if (llvm::all_of(pads, [](int64_t p) { return p == 0; }))
-      return;
     padded.top = pads[0];
     padded.left = pads[1];
     padded.bottom = pads[2];
     padded.right = pads[3];
+    if (!conv.producer || many || conv.groups > 1)
+      return;
+    constexpr int64_t kBytes = 96 << 10, kTasks = 8;
+    int64_t small = rowsPerTask(cost());
+    for (int64_t size = out.height; size > 0 && !strip; --size)
+      if (out.height % size == 0 &&
+          (size <= small || out.height / size >= kTasks) &&
+          inputRows(size) * padded.rowSize() * 4 <= kBytes)
+        strip = size;
+  }
+
+  /// A copy of the input with its pads, in memory for all tasks.
+  void padInput() {
+    bool pads = padded.fullHeight() != in.height || padded.left || padded.right;
+    if (strip || !(pads || conv.producer))
+      return;
     padded.memory = memref::AllocOp::create(
         b, MemRefType::get({ShapedType::kDynamic}, b.getF32Type()),
         ValueRange{b.mul(in.batch, padded.imageSize())},
         b.getI64IntegerAttr(64));
     forEachRow(b, in, double(in.rowSize()) / 8, [&](Value n, Value y) {
       padded.clearRow(b, n, y);
-      Value zero = b.index(0);
-      b.copy(in.memory, in.at(b, n, y, zero), padded.memory,
-             padded.at(b, n, y, zero), b.index(in.rowSize()));
+      makeRow(n, y, padded.memory, padded.at(b, n, y, b.index(0)));
     });
+  }
+
+  /// Writes row y of the input, without pads, to `memory` from `at` on.
+  void makeRow(Value n, Value y, Value memory, Value at) {
+    if (conv.producer)
+      return conv.producer->emit(b, n, y, memory, at);
+    b.copy(in.memory, in.at(b, n, y, b.index(0)), memory, at,
+           b.index(in.rowSize()));
+  }
+
+  /// The rows that a task reads, in memory of its own.
+  void fillStrip(const Task &task) {
+    int64_t rows = inputRows(strip), size = padded.rowSize();
+    Value memory = b.local(MemRefType::get({rows * size}, b.getF32Type()));
+    acts = b.reshape(memory, {1, rows, size}, {});
+    Value n = b.div(task.row0, out.height);
+    stripRow = b.mul(b.rem(task.row0, out.height), conv.strideY);
+    b.loop(rows, [&](Value row) {
+      Value y = b.sub(b.add(stripRow, row), b.index(padded.top));
+      Value at = b.mul(row, size);
+      int64_t left = padded.left * in.channels, right = padded.right * in.channels;
+      auto make = [&] {
+        b.zero(memory, at, b.index(left));
+        makeRow(n, y, memory, b.add(at, left));
+        b.zero(memory, b.add(at, size - right), b.index(right));
+        return Values();
+      };
+      if (padded.fullHeight() == in.height)
+        return void(make());
+      b.when(b.cmp(arith::CmpIPredicate::ult, y, b.index(in.height)), {}, make,
+             [&] {
+               b.zero(memory, at, b.index(size));
+               return Values();
+             });
+    });
+  }
+
+  /// Where the first tap of output row (n, y) lies in `acts`.
+  std::pair<Value, Value> rowOf(Value n, Value y) {
+    Value row = b.mul(y, conv.strideY);
+    return strip ? std::pair(b.index(0), b.sub(row, stripRow))
+                 : std::pair(n, row);
   }
 
   //===--------------------------------------------------------------------===//
@@ -147,6 +215,8 @@ private:
 
   Tasking tasking() {
     int64_t blocks = weights->blocksOfGroup();
+    if (strip)
+      return Tasking(b, conv, blocks, strip, 1);
     if (!many && !conv.op.isMatMul)
       return Tasking(b, conv, blocks, cost());
     if (conv.op.isMatMul)
@@ -217,8 +287,9 @@ private:
           [&](Value n, Value y, Value x, int64_t count) {
             FloatTile part = few->shape;
             part.pixels = count;
+            auto [image, row] = rowOf(n, y);
             Values accs = emitFloatTile(
-                b, b.getLoc(), b.options, part, acts, n, b.mul(y, conv.strideY),
+                b, b.getLoc(), b.options, part, acts, image, row,
                 columnOf(task, x), [&](Value ky, Value tap) {
                   Value place = weights->place(b, number, ky, tap);
                   return weights->load(b, place, from, part.block);
@@ -308,6 +379,8 @@ private:
   CodeType code; // of the weights; null for floats
   Image padded;
   Value acts;
+  int64_t strip = 0; // rows of a task that makes its input itself; 0: none does
+  Value stripRow;    // of the padded image, the first of the task's
   int64_t block = 0; // channels that weights are packed by
   std::optional<FloatWeights> weights;
   std::optional<Tile> few, many; // weights in registers, and in memory

@@ -80,6 +80,12 @@ static Image describe(RankedTensorType type) {
   return image;
 }
 
+Image hwgq::describeImage(RankedTensorType type, Value batch) {
+  Image image = describe(type);
+  image.batch = batch;
+  return image;
+}
+
 Image hwgq::viewImage(LoopBuilder &b, RankedTensorType type, Value memory) {
   Image image = describe(type);
   image.memory = b.flat(memory);

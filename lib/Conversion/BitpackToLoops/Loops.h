@@ -166,6 +166,9 @@ struct Image {
   void clearRow(LoopBuilder &b, mlir::Value n, mlir::Value y) const;
 };
 
+/// The image that a tensor of `type` is, without memory.
+Image describeImage(mlir::RankedTensorType type, mlir::Value batch);
+
 /// A view of `memory`, the converted value of a tensor of `type`.
 Image viewImage(LoopBuilder &b, mlir::RankedTensorType type,
                 mlir::Value memory);

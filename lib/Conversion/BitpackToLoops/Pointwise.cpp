@@ -11,17 +11,27 @@ static RankedTensorType tensorType(Value value) {
 }
 
 Operation *Pointwise::getRoot(bitpack::FusedOp op) {
-  Operation *first = &op.getBody().front().front();
-  return isa<bitpack::Conv2DOp, bitpack::MatMulOp, bitpack::AvgPoolOp,
-             hwgq::MaxPoolOp, hwgq::AvgPoolOp>(first)
-             ? first
-             : nullptr;
+  for (Operation &inner : op.getBody().front())
+    if (isa<bitpack::Conv2DOp, bitpack::MatMulOp, bitpack::AvgPoolOp,
+            hwgq::MaxPoolOp, hwgq::AvgPoolOp>(inner))
+      return &inner;
+  return nullptr;
+}
+
+linalg::GenericOp Pointwise::getProducer(bitpack::FusedOp op) {
+  Operation *root = getRoot(op);
+  auto producer =
+      root ? root->getOperand(0).getDefiningOp<linalg::GenericOp>() : nullptr;
+  return producer && producer->getBlock() == root->getBlock() ? producer
+                                                              : nullptr;
 }
 
 Pointwise::Pointwise(LoopBuilder &b, bitpack::FusedOp op, Value batch,
                      MemoryOf memoryOf)
     : body(op.getBody().front()), root(getRoot(op)),
       type(tensorType(op.getResult(0))) {
+  if (linalg::GenericOp producer = getProducer(op))
+    skipped = producer;
   rank = type.getRank();
   size.batch = batch;
   size.channels = rank ? type.getShape().back() : 1;
@@ -42,7 +52,7 @@ Pointwise::Pointwise(LoopBuilder &b, bitpack::FusedOp op, Value batch,
     }
   }
   for (Operation &inner : body.without_terminator()) {
-    if (&inner == root)
+    if (&inner == root || &inner == skipped)
       continue;
     addTables(b, inner);
     unsigned inputs = inner.getNumOperands();
@@ -61,7 +71,7 @@ Value Pointwise::replaceable(Value result, MemoryOf memoryOf) const {
   auto dies = [&](Value value) {
     auto isDone = [&](Operation *user) {
       return isa<tensor::DimOp>(user) ||
-             (user->getBlock() == &body && user != root &&
+             (user->getBlock() == &body && user != root && user != skipped &&
               (user == def || user->isBeforeInBlock(def)));
     };
     // What such an op makes has memory that nothing else has.
@@ -73,7 +83,8 @@ Value Pointwise::replaceable(Value result, MemoryOf memoryOf) const {
   if (result.getType() != type || bitpack::isPacked(type))
     return {};
   for (Operation &inner : body.without_terminator())
-    if (auto generic = dyn_cast<linalg::GenericOp>(inner))
+    if (auto generic = dyn_cast<linalg::GenericOp>(inner);
+        generic && &inner != skipped)
       for (OpOperand *input : generic.getDpsInputOperands())
         if (input->get().getParentBlock() != &body && dies(input->get()))
           return input->get();
@@ -222,6 +233,8 @@ void Pointwise::storeCodes(LoopBuilder &b, Value value, Values planes,
 void Pointwise::emit(LoopBuilder &b, Value rootVector, const Site &site) const {
   Vectors vectors;
   for (Operation &inner : body.without_terminator()) {
+    if (&inner == skipped)
+      continue;
     if (&inner == root) {
       vectors[inner.getResult(0)] = rootVector;
     } else if (auto generic = dyn_cast<linalg::GenericOp>(inner)) {

@@ -34,6 +34,8 @@ public:
 
   /// The contraction or pool of a group; null without.
   static mlir::Operation *getRoot(bitpack::FusedOp op);
+  /// The op in a group that makes the input of its root; null without.
+  static mlir::linalg::GenericOp getProducer(bitpack::FusedOp op);
 
   /// What replaces the results of the op.
   llvm::ArrayRef<mlir::Value> results() const { return memory; }
@@ -78,6 +80,7 @@ private:
 
   mlir::Block &body;
   mlir::Operation *root;
+  mlir::Operation *skipped = nullptr; // the producer of the root's input
   mlir::RankedTensorType type; // of a result
   Image size;
   int64_t rank;

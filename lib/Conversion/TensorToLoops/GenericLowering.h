@@ -21,7 +21,8 @@ public:
                   mlir::ValueRange inits,
                   mlir::ConversionPatternRewriter &rewriter,
                   const LoopOptions &options)
-      : op(op), inputs(inputs), inits(inits), b(rewriter), loc(op.getLoc()),
+      : op(op), inputs(inputs.begin(), inputs.end()),
+        inits(inits.begin(), inits.end()), b(rewriter), loc(op.getLoc()),
         options(options), lanes(options.vectorBytes / sizeof(float)),
         maps(op.getIndexingMapsArray()) {}
 
@@ -33,7 +34,7 @@ private:
   bool chooseOrder();
   bool canVectorize();
   bool hasVectorBody();
-  std::optional<Along> alongWidth(mlir::Value memory, mlir::AffineMap map);
+  std::optional<Along> alongWidth(mlir::Type memory, mlir::AffineMap map);
   bool canInterleave();
   void emitInterleaved(mlir::OpBuilder &builder);
   void emitInterleavedVectors(mlir::OpBuilder &builder);
@@ -61,7 +62,7 @@ private:
   unsigned inputCount() const { return inputs.size(); }
 
   mlir::linalg::GenericOp op;
-  mlir::ValueRange inputs, inits;
+  llvm::SmallVector<mlir::Value> inputs, inits;
   mlir::ConversionPatternRewriter &b;
   mlir::Location loc;
   const LoopOptions &options;
@@ -69,6 +70,7 @@ private:
   llvm::SmallVector<mlir::AffineMap> maps;
   llvm::SmallVector<mlir::OpFoldResult> sizes; // of the loops
   llvm::SmallVector<unsigned> parallel, reduction;
+  llvm::SmallVector<mlir::MemRefType> resultTypes;
   llvm::SmallVector<mlir::Value> results;
   llvm::SmallVector<mlir::Value> ivs;
   bool vectorizable = false, interleaved = false;

@@ -15,8 +15,16 @@ using namespace hwgq;
 // Few channels: vectors along the width
 //===----------------------------------------------------------------------===//
 
-std::optional<Along> GenericLowering::alongWidth(Value memory, AffineMap map) {
-  auto type = dyn_cast<MemRefType>(memory.getType());
+/// Whether the elements of a row lie side by side.
+static bool hasDensePixels(MemRefType type) {
+  SmallVector<int64_t> strides;
+  int64_t offset, rank = type.getRank();
+  return succeeded(type.getStridesAndOffset(strides, offset)) &&
+         strides[rank - 1] == 1 && strides[rank - 2] == type.getShape().back();
+}
+
+std::optional<Along> GenericLowering::alongWidth(Type memory, AffineMap map) {
+  auto type = dyn_cast<MemRefType>(memory);
   if (!type)
     return Along::Nothing;
   unsigned width = parallel[parallel.size() - 2], channel = parallel.back();
@@ -37,7 +45,7 @@ std::optional<Along> GenericLowering::alongWidth(Value memory, AffineMap map) {
   if (is(last, width))
     return Along::Width;
   if (last > 0 && is(last, channel) && is(last - 1, width) &&
-      reads(channel) == 1 && type.getLayout().isIdentity())
+      reads(channel) == 1 && hasDensePixels(type))
     return Along::Pixels;
   return std::nullopt;
 }
@@ -63,7 +71,9 @@ bool GenericLowering::canInterleave() {
     if (result && !body.getArgument(i).use_empty())
       return false;
     std::optional<Along> along =
-        alongWidth(result ? results[i - inputCount()] : inputs[i], map);
+        alongWidth(result ? Type(resultTypes[i - inputCount()])
+                          : inputs[i].getType(),
+                   map);
     if (!along || (result && *along != Along::Pixels))
       return false;
   }
@@ -110,7 +120,7 @@ void GenericLowering::emitInterleavedVectors(OpBuilder &builder) {
   SmallVector<SmallVector<Value>> parts(inputCount());
   for (auto [i, input] : llvm::enumerate(inputs)) {
     if (body.getArgument(i).use_empty() ||
-        alongWidth(input, maps[i]) != Along::Pixels)
+        alongWidth(input.getType(), maps[i]) != Along::Pixels)
       continue;
     auto type = VectorType::get({lanes}, getElementTypeOrSelf(input.getType()));
     for (int64_t v = 0; v < channels; ++v) {
@@ -135,7 +145,7 @@ void GenericLowering::emitInterleavedVectors(OpBuilder &builder) {
       } else if (isa<MemRefType>(input.getType())) {
         SmallVector<Value> index = indices(builder, maps[i]);
         Type element = getElementTypeOrSelf(input.getType());
-        if (alongWidth(input, maps[i]) == Along::Width)
+        if (alongWidth(input.getType(), maps[i]) == Along::Width)
           value = vector::LoadOp::create(
               builder, loc, VectorType::get({lanes}, element), input, index);
         else

@@ -7,6 +7,7 @@
 //
 //===----------------------------------------------------------------------===//
 #include "GenericLowering.h"
+#include "hwgq/Conversion/TensorToLoops.h"
 #include "mlir/Dialect/Affine/IR/AffineOps.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/Dialect/Math/IR/Math.h"
@@ -88,6 +89,7 @@ void GenericLowering::allocateResults(const TypeConverter &converter) {
         unsigned loop = cast<AffineDimExpr>(map.getResult(d)).getPosition();
         dynamic.push_back(getValueOrCreateConstantIndexOp(b, loc, sizes[loop]));
       }
+    resultTypes.push_back(memref);
     results.push_back(memref::AllocOp::create(b, loc, memref, dynamic));
   }
 }
@@ -254,6 +256,48 @@ void GenericLowering::emitParallel(OpBuilder &builder, unsigned depth) {
                      });
 }
 
+bool GenericLowering::beginRows() {
+  constexpr unsigned kRank = 4;
+  if (!findLoopSizes() || !chooseOrder() || inits.size() != 1 ||
+      parallel.size() != kRank || !reduction.empty())
+    return false;
+  std::optional<int64_t> width = getConstantIntValue(sizes[parallel[2]]);
+  std::optional<int64_t> channels = getConstantIntValue(sizes[parallel[3]]);
+  auto type = cast<ShapedType>(op.getResult(0).getType());
+  if (!width || !channels || !op.getRegion().front().getArguments().back().use_empty())
+    return false;
+  // The result is a row.
+  AffineMap &out = maps.back();
+  out = AffineMap::get(kRank, 0, out.getResults().take_back(2), b.getContext());
+  auto layout = StridedLayoutAttr::get(b.getContext(), ShapedType::kDynamic,
+                                       {*channels, 1});
+  resultTypes = {
+      MemRefType::get({*width, *channels}, type.getElementType(), layout)};
+  vectorizable = canVectorize();
+  ivs.resize(kRank);
+  interleaved = canInterleave();
+  if (!interleaved)
+    transposed = findTransposed();
+  if (transposed && *transposed != parallel[2]) // not within a row
+    transposed.reset();
+  return true;
+}
+
+void GenericLowering::emitRow(OpBuilder &builder, Value n, Value y,
+                              Value memory, Value at) {
+  ivs[parallel[0]] = n;
+  ivs[parallel[1]] = y;
+  MemRefType row = resultTypes[0];
+  SmallVector<OpFoldResult> sizes, strides;
+  for (int64_t size : row.getShape())
+    sizes.push_back(builder.getIndexAttr(size));
+  strides = {sizes.back(), builder.getIndexAttr(1)};
+  results = {memref::ReinterpretCastOp::create(builder, loc, row, memory,
+                                               OpFoldResult(at), sizes,
+                                               strides)};
+  emitParallel(builder, 2);
+}
+
 LogicalResult GenericLowering::run(const TypeConverter &converter,
                                    SmallVectorImpl<Value> &out) {
   if (!findLoopSizes() || !chooseOrder())
@@ -310,6 +354,39 @@ struct ConvertGeneric : OpConversionPattern<linalg::GenericOp> {
 };
 
 } // namespace
+
+//===----------------------------------------------------------------------===//
+// Rows for others
+//===----------------------------------------------------------------------===//
+
+ImageRows::ImageRows(std::unique_ptr<GenericLowering> lowering)
+    : lowering(std::move(lowering)) {}
+ImageRows::~ImageRows() = default;
+
+std::unique_ptr<ImageRows> ImageRows::get(linalg::GenericOp op,
+                                          ConversionPatternRewriter &rewriter,
+                                          const LoopOptions &options) {
+  auto memory = [&](auto &&values) {
+    SmallVector<Value> result;
+    for (Value value : values)
+      result.push_back(isa<TensorType>(value.getType())
+                           ? rewriter.getRemappedValue(value)
+                           : value);
+    return result;
+  };
+  auto lowering = std::make_unique<GenericLowering>(
+      op, memory(op.getInputs()), memory(op.getOutputs()), rewriter, options);
+  if (!lowering->beginRows())
+    return nullptr;
+  return std::unique_ptr<ImageRows>(new ImageRows(std::move(lowering)));
+}
+
+Value ImageRows::batch() { return lowering->batch(); }
+
+void ImageRows::emit(OpBuilder &builder, Value n, Value y, Value memory,
+                     Value at) {
+  lowering->emitRow(builder, n, y, memory, at);
+}
 
 void hwgq::populateGenericToLoopsPatterns(RewritePatternSet &patterns,
                                           const TypeConverter &converter,
