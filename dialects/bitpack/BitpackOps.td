@@ -333,9 +333,12 @@ def Bitpack_FusedOp : Op<Bitpack_Dialect, "fused",
   let description = [{
     The values of its region, which reads what lies around it: the ops of a
     group as they would stand alone. The group is computed in one pass over
-    the elements of a tensor: at most one op, the first, is a contraction or a
-    pool; all others are element-wise in its result, so that values between
-    them need no memory. Only what `bitpack.yield` names is stored.
+    the elements of a tensor: at most one op is a contraction or a pool; all
+    behind it are element-wise in its result, so that values between them need
+    no memory. Before it may stand the element-wise op that makes the input of
+    a convolution of floats (casts, scales and the order of an image), which
+    its kernel computes where it reads it. Only what `bitpack.yield` names is
+    stored.
 
     ```mlir
     %sum, %codes = bitpack.fused -> (tensor<?x8x8x64xf32>, tensor<?x8x8x64x!hwgq.code<u2>, #bitpack.layout<planes>>) {

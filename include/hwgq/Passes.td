@@ -432,7 +432,10 @@ def BitpackFuseEpilogues : Pass<"bitpack-fuse-epilogues", "::mlir::func::FuncOp"
     with the element-wise ops that follow it: scales, `linalg.generic` over the
     same elements, quantisers, thresholds, in as many steps as there are. Other
     operands may be whole tensors of that shape or anything broadcast to it. A
-    group takes no op that another op outside keeps apart from it.
+    group takes no op that another op outside keeps apart from it. The `f32`
+    kernel's convolution also takes the element-wise op that makes its input,
+    where nobody else reads that: `--input` preprocessing and the turn to
+    channels last have no loop and no tensor of their own.
     ```
     %acc = bitpack.conv2d %x, %w ... -> tensor<?x8x8x64xi32>
     %y = hwgq.affine %acc ...

@@ -146,3 +146,40 @@ func.func @outer(%x: tensor<?x8x8x1xf32>, %bias: tensor<16xf32>, %out: tensor<?x
   %t = bitpack.quantize %s {step = #hwgq.sign<">=">} : tensor<?x8x8x16xf32> -> tensor<?x8x8x16x!hwgq.code<b1>, #bitpack.layout<planes>>
   return %t : tensor<?x8x8x16x!hwgq.code<b1>, #bitpack.layout<planes>>
 }
+
+// What makes the input of a convolution of floats is made with it, and asks its
+// own input for the batch; where it is read elsewhere, too, it stays outside.
+
+// CHECK-LABEL: @producer
+// CHECK: tensor.dim %arg0, %c0
+// CHECK: bitpack.fused -> (tensor<?x6x6x8xf32>) {
+// CHECK-NEXT: %[[X:.*]] = linalg.generic {{.*}} ins(%arg0
+// CHECK: %[[A:.*]] = bitpack.conv2d %[[X]]
+// CHECK-NEXT: bitpack.yield %[[A]]
+// CHECK: linalg.generic {{.*}} ins(%arg0
+// CHECK-NOT: bitpack.fused
+// CHECK: return
+func.func @producer(%image: tensor<?x8x8x3xi8>, %w: tensor<8x3x3x3xf32>, %out: tensor<?x8x8x3xf32>)
+    -> (tensor<?x6x6x8xf32>, index, tensor<?x6x6x8xf32>, tensor<?x8x8x3xf32>) {
+  %c0 = arith.constant 0 : index
+  %x = linalg.generic {indexing_maps = [#same, #same],
+                       iterator_types = ["parallel", "parallel", "parallel", "parallel"]}
+      ins(%image : tensor<?x8x8x3xi8>) outs(%out : tensor<?x8x8x3xf32>) {
+  ^bb0(%a: i8, %o: f32):
+    %0 = arith.uitofp %a : i8 to f32
+    linalg.yield %0 : f32
+  } -> tensor<?x8x8x3xf32>
+  %n = tensor.dim %x, %c0 : tensor<?x8x8x3xf32>
+  %y = bitpack.conv2d %x, %w {strides = array<i64: 1, 1>, pads = array<i64: 0, 0, 0, 0>, dilations = array<i64: 1, 1>, groups = 1 : i64, kernel = "f32"}
+      : tensor<?x8x8x3xf32>, tensor<8x3x3x3xf32> -> tensor<?x6x6x8xf32>
+  %z = linalg.generic {indexing_maps = [#same, #same],
+                       iterator_types = ["parallel", "parallel", "parallel", "parallel"]}
+      ins(%image : tensor<?x8x8x3xi8>) outs(%out : tensor<?x8x8x3xf32>) {
+  ^bb0(%a: i8, %o: f32):
+    %0 = arith.sitofp %a : i8 to f32
+    linalg.yield %0 : f32
+  } -> tensor<?x8x8x3xf32>
+  %v = bitpack.conv2d %z, %w {strides = array<i64: 1, 1>, pads = array<i64: 0, 0, 0, 0>, dilations = array<i64: 1, 1>, groups = 1 : i64, kernel = "f32"}
+      : tensor<?x8x8x3xf32>, tensor<8x3x3x3xf32> -> tensor<?x6x6x8xf32>
+  return %y, %n, %v, %z : tensor<?x6x6x8xf32>, index, tensor<?x6x6x8xf32>, tensor<?x8x8x3xf32>
+}

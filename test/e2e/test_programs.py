@@ -330,6 +330,28 @@ def test_preprocessing(digits, tmp_path):
     programs.assert_same_bits(actual, expected)
 
 
+@pytest.mark.parametrize("form", ["u8,nhwc,scale=255,mean=0.4/0.5/0.6,std=0.2", "u8,nchw,scale=255", "f32,nchw"])
+@pytest.mark.parametrize("pad", [0, 1])
+def test_preprocessing_is_fused(tmp_path, form, pad):
+    """No loop before that of the first layer, and no tensor in front of it."""
+    weights = np.random.default_rng(7).standard_normal((8, 3, 3, 3)).astype(np.float32)
+    content = model(
+        [node("Conv", ["x", "w"], pads=[pad] * 4)],
+        {"x": [1, 3, 32, 32]},
+        constants=[numpy_helper.from_array(weights, "w")],
+    )
+    path = save_model(content, tmp_path / "m.onnx")
+    loops = programs.run("hwgq-compile", path, f"--input=x:{form}", "--to=loops", "--emit=mlir", "-o", "-").stdout
+    rest = loops[loops.index("func.func @main") :]
+    # That of the first layer (the result turns to channels first in a single task).
+    assert rest.count("scf.forall") == 1
+    assert "memref<1x32x32x3xf32>" not in rest
+    report = tmp_path / "r.json"
+    programs.compile_model(path, tmp_path / "m.so", f"--input=x:{form}", f"--report={report}")
+    size = 32 - 2 + 2 * pad
+    assert json.loads(report.read_text())["workspace_bytes"] <= 8 * size * size * 4 + 64
+
+
 def test_bind(tmp_path):
     """An input becomes a constant, a shape among them."""
     nodes = [node("Reshape", ["x", "shape"], ["r"]), node("Mul", ["r", "factor"], name="scale")]

@@ -78,6 +78,40 @@ def test_preprocessing(nhwc, scale, mean, std, kernel):
     assert hwgq.evaluate(network(), pixels, to="hwgq", input=f"image:{form}").tobytes() == expected.tobytes()
 
 
+@pytest.mark.parametrize("batch", [1, 3])
+@pytest.mark.parametrize(
+    "channels, height, width, kernel, stride, pads",
+    [
+        (3, 64, 40, 7, 2, (3, 3, 3, 3)),  # several tasks an image
+        (3, 23, 19, 3, 1, (0, 2, 1, 0)),
+        (1, 34, 33, 5, 1, (0, 0, 0, 0)),
+        (20, 18, 35, 3, 1, (1, 1, 1, 1)),  # transposed in registers
+        (4, 9, 3001, 3, 2, (1, 1, 1, 1)),  # rows too wide for a task's own memory
+        (3, 2, 2, 2, 1, (4, 4, 4, 4)),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("nhwc", [False, True])
+def test_rows(channels, height, width, kernel, stride, pads, batch, nhwc):
+    """First layers of many shapes on bytes equal those on floats that are no graph input."""
+    conv = lambda source: helper.make_node("Conv", [source, "w"], ["y"], pads=pads, strides=[stride, stride])
+    shape = [batch, channels, height, width]
+    constants = [("w", networks.floats(20, channels, kernel, kernel)), ("zero", np.zeros(1, np.float32))]
+    inputs = [("image", TensorProto.FLOAT, shape)]
+    size = lambda x, d: (x + pads[d] + pads[d + 2] - kernel) // stride + 1
+    outputs = [("y", TensorProto.FLOAT, [batch, 20, size(height, 0), size(width, 1)])]
+    pixels = np.random.default_rng(5).integers(0, 256, shape, np.uint8)
+    given = np.ascontiguousarray(pixels.transpose(0, 2, 3, 1)) if nhwc else pixels
+    model = networks.model([conv("image")], inputs, outputs, constants)
+    form = f"u8,{'nhwc' if nhwc else 'nchw'},scale=255,mean=0.4,std=0.25"
+    x = by_hand(pixels, False, 255, (0.4,), (0.25,))
+    module = hwgq.compile(model, input={"image": form})
+    expected = hwgq.evaluate(model, x, to="hwgq")
+    assert module(given).tobytes() == expected.tobytes()
+    assert hwgq.compile(model)(x).tobytes() == expected.tobytes()
+    assert hwgq.compile(model, input={"image": form}, target="x86-64-v3")(given).tobytes() == expected.tobytes()
+
+
 def test_digits_as_bytes():
     """The bundled network on bytes."""
     model, floats, labels = networks.load_digits()

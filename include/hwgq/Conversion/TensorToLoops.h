@@ -11,7 +11,7 @@
 namespace hwgq {
 
 /// Adds the patterns that turn linalg.generic and the tensor dialect's data
-/// movement into parallel loops over memrefs. 
+/// movement into parallel loops over memrefs.
 void populateTensorToLoopsPatterns(mlir::RewritePatternSet &patterns,
                                    const mlir::TypeConverter &converter,
                                    const LoopOptions &options);

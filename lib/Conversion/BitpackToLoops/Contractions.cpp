@@ -366,8 +366,7 @@ struct FusedPattern : OpConversionPattern<bitpack::FusedOp> {
     if (!root)
       group.emitLoops(b, {});
     else if (std::optional<Contraction> contraction = Contraction::get(root)) {
-      if (failed(emitContraction(b, *contraction, group, memoryOf,
-                                 rows.get())))
+      if (failed(emitContraction(b, *contraction, group, memoryOf, rows.get())))
         return failure();
     } else {
       emitPool(
@@ -405,8 +404,7 @@ private:
                  contraction.groupOutChannels() % 64 == 0 ||
                  emit == emitPopcountKernel || emit == emitDepthwiseKernel;
     bool together = emit != emitGenericKernel && whole;
-    ConvLoops conv(b, contraction,
-                   rows ? Value() : memoryOf(contraction.input),
+    ConvLoops conv(b, contraction, rows ? Value() : memoryOf(contraction.input),
                    memoryOf(contraction.weight), together ? &group : nullptr,
                    rows);
     FailureOr<Value> result = emit(b, conv);

@@ -124,7 +124,8 @@ private:
     b.loop(rows, [&](Value row) {
       Value y = b.sub(b.add(stripRow, row), b.index(padded.top));
       Value at = b.mul(row, size);
-      int64_t left = padded.left * in.channels, right = padded.right * in.channels;
+      int64_t left = padded.left * in.channels,
+              right = padded.right * in.channels;
       auto make = [&] {
         b.zero(memory, at, b.index(left));
         makeRow(n, y, memory, b.add(at, left));
@@ -282,21 +283,21 @@ private:
 
   void emitFew(const Task &task) {
     forEachBlock(task, *few, [&](Value number, Value from, Value channel) {
-      forEachTile(
-          b, conv, task, few->shape.pixels,
-          [&](Value n, Value y, Value x, int64_t count) {
-            FloatTile part = few->shape;
-            part.pixels = count;
-            auto [image, row] = rowOf(n, y);
-            Values accs = emitFloatTile(
-                b, b.getLoc(), b.options, part, acts, image, row,
-                columnOf(task, x), [&](Value ky, Value tap) {
-                  Value place = weights->place(b, number, ky, tap);
-                  return weights->load(b, place, from, part.block);
-                });
-            for (int64_t p = 0; p < count; ++p)
-              few->epilogue->finish(b, accs[p], n, y, b.add(x, p), channel);
-          });
+      forEachTile(b, conv, task, few->shape.pixels,
+                  [&](Value n, Value y, Value x, int64_t count) {
+                    FloatTile part = few->shape;
+                    part.pixels = count;
+                    auto [image, row] = rowOf(n, y);
+                    Values accs = emitFloatTile(
+                        b, b.getLoc(), b.options, part, acts, image, row,
+                        columnOf(task, x), [&](Value ky, Value tap) {
+                          Value place = weights->place(b, number, ky, tap);
+                          return weights->load(b, place, from, part.block);
+                        });
+                    for (int64_t p = 0; p < count; ++p)
+                      few->epilogue->finish(b, accs[p], n, y, b.add(x, p),
+                                            channel);
+                  });
     });
   }
 

@@ -203,8 +203,8 @@ mlir::Value toNumbers(LoopBuilder &b, CodeType code, mlir::Value codes);
 Values toPlanes(LoopBuilder &b, mlir::Value codes, int64_t bits);
 
 /// Stores the codes of channels [word * 64 + offset, + lanes) of the pixel at
-/// `pixel`, given as vectors of i1, one a plane; lanes is a multiple of 8. Those
-/// from `valid` on are 0 and belong to no other task.
+/// `pixel`, given as vectors of i1, one a plane; lanes is a multiple of 8.
+/// Those from `valid` on are 0 and belong to no other task.
 void storeCodes(LoopBuilder &b, const Image &image, mlir::Value pixel,
                 mlir::Value word, mlir::Value offset, mlir::ValueRange planes,
                 int64_t valid);

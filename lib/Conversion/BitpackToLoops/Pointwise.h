@@ -26,9 +26,9 @@ public:
   using MemoryOf = llvm::function_ref<mlir::Value(mlir::Value)>;
 
   /// Allocates the results, or writes them over an operand that dies here, so
-  /// that each site must be computed once; and makes the tables of the ops. `batch` is the
-  /// number of leading elements (see Image), `memoryOf` the memory of a tensor
-  /// from outside.
+  /// that each site must be computed once; and makes the tables of the ops.
+  /// `batch` is the number of leading elements (see Image), `memoryOf` the
+  /// memory of a tensor from outside.
   Pointwise(LoopBuilder &b, bitpack::FusedOp op, mlir::Value batch,
             MemoryOf memoryOf);
 
@@ -81,7 +81,7 @@ private:
   mlir::Block &body;
   mlir::Operation *root;
   mlir::Operation *skipped = nullptr; // the producer of the root's input
-  mlir::RankedTensorType type; // of a result
+  mlir::RankedTensorType type;        // of a result
   Image size;
   int64_t rank;
   llvm::SmallVector<mlir::Value> memory;

@@ -29,6 +29,17 @@ public:
   mlir::LogicalResult run(const mlir::TypeConverter &converter,
                           llvm::SmallVectorImpl<mlir::Value> &results);
 
+  /// Prepares for emitRow: whether the result is an image [N][H][W][C] whose
+  /// rows can be computed one by one.
+  bool beginRows();
+  /// Writes row y of image n to `memory` (flat) from element `at` on.
+  void emitRow(mlir::OpBuilder &builder, mlir::Value n, mlir::Value y,
+               mlir::Value memory, mlir::Value at);
+  /// N of the image.
+  mlir::Value batch() {
+    return getValueOrCreateConstantIndexOp(b, loc, sizes[parallel.front()]);
+  }
+
 private:
   bool findLoopSizes();
   bool chooseOrder();

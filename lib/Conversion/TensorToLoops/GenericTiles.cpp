@@ -70,10 +70,9 @@ bool GenericLowering::canInterleave() {
     bool result = i >= inputCount();
     if (result && !body.getArgument(i).use_empty())
       return false;
-    std::optional<Along> along =
-        alongWidth(result ? Type(resultTypes[i - inputCount()])
-                          : inputs[i].getType(),
-                   map);
+    std::optional<Along> along = alongWidth(
+        result ? Type(resultTypes[i - inputCount()]) : inputs[i].getType(),
+        map);
     if (!along || (result && *along != Along::Pixels))
       return false;
   }

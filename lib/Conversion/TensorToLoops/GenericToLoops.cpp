@@ -264,7 +264,8 @@ bool GenericLowering::beginRows() {
   std::optional<int64_t> width = getConstantIntValue(sizes[parallel[2]]);
   std::optional<int64_t> channels = getConstantIntValue(sizes[parallel[3]]);
   auto type = cast<ShapedType>(op.getResult(0).getType());
-  if (!width || !channels || !op.getRegion().front().getArguments().back().use_empty())
+  if (!width || !channels ||
+      !op.getRegion().front().getArguments().back().use_empty())
     return false;
   // The result is a row.
   AffineMap &out = maps.back();
@@ -292,9 +293,8 @@ void GenericLowering::emitRow(OpBuilder &builder, Value n, Value y,
   for (int64_t size : row.getShape())
     sizes.push_back(builder.getIndexAttr(size));
   strides = {sizes.back(), builder.getIndexAttr(1)};
-  results = {memref::ReinterpretCastOp::create(builder, loc, row, memory,
-                                               OpFoldResult(at), sizes,
-                                               strides)};
+  results = {memref::ReinterpretCastOp::create(
+      builder, loc, row, memory, OpFoldResult(at), sizes, strides)};
   emitParallel(builder, 2);
 }
 
