@@ -18,13 +18,14 @@ namespace {
 
 /// Depth of the tiles, a multiple of all chunk lengths below.
 constexpr int tileDepth = 96;
-constexpr int tableDepth = 48;
+constexpr int tableDepth = 84;
 constexpr int pairsDepth = 252;
 
 /// Popcounts of bytes are at most 8: 24 of them fit a byte.
 constexpr int popcountChunk = 24;
-/// Twelve lookups of at most 18 fit a byte.
-constexpr int tableChunk = 12;
+/// Twelve lookups of at most 18 fit a byte (14, but not in whole filter rows of
+/// three), and 21 of at most 12.
+constexpr int tableChunk(int tableBytes) { return tableBytes == 64 ? 12 : 21; }
 
 /// f32: V has fma(a, w, acc), broadcastF32, loadF32, storeF32.
 template <typename V, int P, int KV>
@@ -133,13 +134,14 @@ void dot8Tile(const void *aData, const void *wData, void *out) {
 }
 
 /// Table lookup: one register of a pixel's table (16 or 64 entries), indexed
-/// by a register of packed weight bits; bytes are widened every tableChunk
+/// by a register of packed weight bits; bytes are widened every tableChunk()
 /// lookups by
 ///   total += acc (as 16-bit lanes), high += acc >> 8,
 ///   low = total - (high << 8) once at the end.
 /// V has loadTable, lookup(table, index), shr16, shl16, add16, sub16, zip16.
 template <typename V, int P, int KV>
 void tableTile(const void *aData, const void *wData, void *out) {
+  constexpr int chunkSize = tableChunk(V::tableBytes);
   auto *a = static_cast<const char *>(aData);
   auto *w = static_cast<const char *>(wData);
   typename V::Vec total[P][KV], high[P][KV];
@@ -147,12 +149,12 @@ void tableTile(const void *aData, const void *wData, void *out) {
       HWGQ_UNROLL for (int k = 0; k < KV; ++k) total[p][k] = high[p][k] =
           V::zero();
 #pragma GCC unroll 1
-  for (int chunk = 0; chunk < tableDepth / tableChunk; ++chunk) {
+  for (int chunk = 0; chunk < tableDepth / chunkSize; ++chunk) {
     typename V::Vec acc[P][KV];
     HWGQ_UNROLL for (int p = 0; p < P; ++p)
         HWGQ_UNROLL for (int k = 0; k < KV; ++k) acc[p][k] = V::zero();
 #pragma GCC unroll 1
-    for (int d = 0; d < tableChunk;
+    for (int d = 0; d < chunkSize;
          ++d, a += P * V::tableBytes, w += KV * V::bytes) {
       typename V::Vec index[KV];
       HWGQ_UNROLL for (int k = 0; k < KV; ++k) index[k] =

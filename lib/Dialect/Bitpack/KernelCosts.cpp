@@ -75,8 +75,8 @@ static bool looksUpPairs(const Contraction &c) {
 double bitpack::lookupCeiling(const Contraction &c,
                               const KernelTarget &target) {
   bool wide = target.has("avx512vbmi") && target.vectorBytes == 64;
-  double rate = looksUpPairs(c) ? (wide ? 1120 : byWidth(target, 800, 640, 345))
-                                : (wide ? 855 : byWidth(target, 535, 430, 235));
+  double rate = looksUpPairs(c) ? (wide ? 1120 : byWidth(target, 845, 640, 345))
+                                : (wide ? 855 : byWidth(target, 615, 460, 240));
   return rate / double(c.weightCode().getBits());
 }
 
@@ -132,7 +132,7 @@ static double alignGroupsCost(const Contraction &c) {
 double bitpack::popcountCost(const Contraction &c, const KernelTarget &target) {
   int64_t pairs = c.inputCode().getBits() * c.weightCode().getBits();
   double rate = target.has("avx512vpopcntdq") && target.vectorBytes == 64
-                    ? 870
+                    ? 900
                     : byWidth(target, 310, 215, 95);
   double words = inputPixels(c) * groupWords(c) * c.inputCode().getBits();
   double sums = c.weightCode().getOffset() ? words * 0.3 : 0;
@@ -142,14 +142,14 @@ double bitpack::popcountCost(const Contraction &c, const KernelTarget &target) {
 
 double bitpack::lookupCost(const Contraction &c, const KernelTarget &target) {
   bool wide = target.has("avx512vbmi") && target.vectorBytes == 64;
-  double rate = wide ? 740 : byWidth(target, 500, 410, 190);
+  double rate = wide ? 740 : byWidth(target, 540, 420, 225);
   double tables = inputPixels(c) * groupWords(c) * (wide ? 11 : 16);
   int64_t positions = c.positions(), tableBits = c.inputCode().getBits();
   constexpr int64_t kFewRows = 8;
   if (c.isMatMul) { // a table serves one tap only, and few rows fill no tile
     rate /= positions < kFewRows ? 3 : 2;
   } else if (looksUpPairs(c)) {
-    rate = wide ? 1050 : byWidth(target, 700, 560, 270);
+    rate = wide ? 1050 : byWidth(target, 760, 570, 295);
     int64_t width = c.resultType().getDimSize(2);
     positions = positions / width * int64_t(llvm::alignTo(width, 2));
     tables /= 2;
