@@ -132,3 +132,19 @@ def test_groups_within_words(tmp_path, kernel, target):
     code_conv(program, 2, (4, 4), 4 * 33, 4 * 64, "b1", "u2, -3, 2", Window((3, 3), pads=(1, 1, 1, 1)), 4, "b1")
     code_conv(program, 2, (5, 3), 2 * 130, 2 * 64, "u3", "b1", Window((1, 1)), 2, "u3")
     check_forced(tmp_path, program, kernel, target)
+
+
+@pytest.mark.parametrize("kernel", ["auto", "lookup", "popcount", "dot8"])
+def test_stack(tmp_path, kernel):
+    """Tasks keep within the stack that hwgq_run promises, on threads of their own, too."""
+    program = Program(1300)
+    code_conv(program, 1, (7, 9), 512, 128, "u2", "b1", Window((3, 3), pads=(1, 1, 1, 1)), out="u2")
+    code_conv(program, 1, (3, 90), 128, 64, "u3", "b1", Window((3, 3), pads=(1, 1, 1, 1)), out="u2")
+    source = tmp_path / "net.mlir"
+    source.write_text(program.text())
+    module = tmp_path / "net.so"
+    programs.run("hwgq-compile", source, "-o", module, f"--kernel={kernel}")
+    inputs = {name[1:]: values for name, _, values in program.inputs}
+    limited = ("bash", "-c", 'ulimit -s 384 && exec "$@"', "bash")
+    actual = programs.run_module(module, inputs, tmp_path / "out", "--threads=2", prefix=limited)
+    programs.assert_same_bits(actual, program.expected, kernel)

@@ -119,7 +119,8 @@ public:
   /// memory made before, and nothing else from outside.
   mlir::Value prepared(mlir::MemRefType type, Body fill);
   /// Memory of a task's own with any content, 64-byte aligned, on the stack: to
-  /// be called at the top level of a task's body, for some 100 KB at most.
+  /// be called at the top level of a task's body, for some 200 KB at most
+  /// in all (hwgq_run promises what a run takes).
   mlir::Value local(mlir::MemRefType type);
 
   mlir::VectorType vec(int64_t lanes, mlir::Type element) {

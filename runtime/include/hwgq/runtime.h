@@ -190,9 +190,9 @@ typedef struct hwgq_output {
  * Runs the network once. Arrays are C-order, aligned to their element's size,
  * and hold exactly the bytes of hwgq_tensor_shape at `batch`; outputs overlap
  * nothing. `batch` is at most the reserve of the context; for a fixed batch it
- * is that batch. Allocates nothing. The calling thread works, too, and gets
- * its floating-point state back; all work is done in round-to-nearest without
- * FTZ and DAZ.
+ * is that batch. Allocates nothing. The calling thread works, too, with at
+ * most 384 KiB of its stack, and gets its floating-point state back; all work
+ * is done in round-to-nearest without FTZ and DAZ.
  */
 HWGQ_API hwgq_status hwgq_run(hwgq_context *context, const hwgq_input *inputs,
                               size_t input_count, const hwgq_output *outputs,
