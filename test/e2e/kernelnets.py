@@ -55,7 +55,7 @@ def array(values):
 
 
 class Step:
-    """A step function to all numbers of a code type, some repeated, with a value for NaN."""
+    """A step function to all numbers of a code type, some repeated, with a value for NaN; 8-bit ones are almost even at times."""
 
     def __init__(self, rng, code):
         self.code = code
@@ -65,6 +65,9 @@ class Step:
         self.closed = rng.integers(0, 2, len(points)).astype(bool)
         self.values = ns if rng.random() < 0.7 else rng.choice(ns, len(ns))
         self.nan = int(rng.choice(ns))
+        if len(ns) == 256 and rng.random() < 0.6:
+            even = (np.arange(-127, 128) + rng.uniform(-0.3, 0.3, 255)) * rng.choice([0.01, 0.03, 4])
+            self.points, self.values = even.astype(np.float32), ns
 
     def text(self):
         points = ", ".join(f"{'ge' if c else 'gt'} {float(p)!r}" for p, c in zip(self.points, self.closed))

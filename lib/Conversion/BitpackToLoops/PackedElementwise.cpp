@@ -42,7 +42,7 @@ struct QuantizePattern : LoopPattern<bitpack::QuantizeOp> {
     Image in = viewImage(b, tensorType(op.getInput()), adaptor.getInput());
     Value result;
     Image out = allocateImage(b, tensorType(op.getResult()), in.batch, result);
-    StepPlanes step(op.getStep(), out.code);
+    StepPlanes step(b, op.getStep(), out.code);
     double cost = 0.05 * double(op.getStep().getValues().size());
     emitPacked(b, out, cost,
                [&](Value n, Value y, Value x, Value word, int64_t offset,

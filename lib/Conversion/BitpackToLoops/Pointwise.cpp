@@ -109,6 +109,9 @@ void Pointwise::addOperand(LoopBuilder &b, Value value, MemoryOf memoryOf) {
 void Pointwise::addTables(LoopBuilder &b, Operation &inner) {
   if (auto affine = dyn_cast<hwgq::AffineOp>(inner))
     scales.try_emplace(&inner, b, affine.getScale());
+  if (auto quantize = dyn_cast<bitpack::QuantizeOp>(inner))
+    steps.try_emplace(&inner, b, quantize.getStep(),
+                      cast<CodeType>(tensorType(quantize).getElementType()));
   if (auto threshold = dyn_cast<bitpack::ThresholdOp>(inner)) {
     constexpr int64_t kWidest = 64;
     thresholds.try_emplace(
@@ -244,10 +247,8 @@ void Pointwise::emit(LoopBuilder &b, Value rootVector, const Site &site) const {
       vectors[affine.getResult()] =
           scales.find(&inner)->second.apply(b, numbers, site.channel);
     } else if (auto quantize = dyn_cast<bitpack::QuantizeOp>(inner)) {
-      StepPlanes step(quantize.getStep(),
-                      cast<CodeType>(tensorType(quantize).getElementType()));
       Value x = valueOf(b, quantize.getInput(), vectors, site);
-      storeCodes(b, quantize, step.planes(b, x), site);
+      storeCodes(b, quantize, steps.find(&inner)->second.planes(b, x), site);
     } else if (auto threshold = dyn_cast<bitpack::ThresholdOp>(inner)) {
       Value acc = valueOf(b, threshold.getInput(), vectors, site);
       storeCodes(b, threshold,

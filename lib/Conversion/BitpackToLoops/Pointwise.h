@@ -88,6 +88,7 @@ private:
   llvm::DenseMap<mlir::Value, Image> stored; // of what is yielded
   llvm::DenseMap<mlir::Value, Operand> operands;
   llvm::DenseMap<mlir::Operation *, ScaleTable> scales;
+  llvm::DenseMap<mlir::Operation *, StepPlanes> steps;
   llvm::DenseMap<mlir::Operation *, ThresholdTable> thresholds;
 };
 

@@ -1,5 +1,6 @@
 //===- Steps.cpp - vectors through step functions and scales --------------===//
 #include "Steps.h"
+#include <cmath>
 
 using namespace mlir;
 using namespace hwgq;
@@ -17,16 +18,95 @@ void hwgq::maskTail(LoopBuilder &b, Values &planes, int64_t lanes,
     plane = b.andi(plane, mask);
 }
 
-StepPlanes::StepPlanes(StepAttr step, CodeType code) : step(step) {
+StepPlanes::StepPlanes(LoopBuilder &b, StepAttr step, CodeType code)
+    : step(step) {
   for (int32_t n : step.getValues().asArrayRef())
     codes.push_back(code.toCode(n));
   nan = code.toCode(step.getNan());
   bits = code.getBits();
+  fitLine(b);
+}
+
+/// As the code that is made computes it: each operation rounds.
+float StepPlanes::lineAt(float x) const {
+  volatile float distance = x - line->base;
+  volatile float rise = distance * line->factor;
+  volatile float passed = rise + 1.0f;
+  return std::trunc(
+      std::max(std::min(float(passed), float(codes.size() - 1)), 0.0f));
+}
+
+void StepPlanes::fitLine(LoopBuilder &b) {
+  constexpr size_t kMany = 63;
+  size_t count = codes.size() - 1;
+  if (count < kMany)
+    return;
+  for (size_t i = 0; i <= count; ++i)
+    if (codes[i] != codes[0] + int(i))
+      return;
+  ArrayRef<float> points = step.getBreakpoints().asArrayRef();
+  if (!llvm::all_of(points, [](float p) { return std::isfinite(p); }) ||
+      !(points.front() < points.back()))
+    return;
+  constexpr float kInfinity = std::numeric_limits<float>::infinity();
+  std::vector<float> least = {-kInfinity};
+  for (auto [point, closed] : llvm::zip(points, step.getClosed().asArrayRef()))
+    least.push_back(closed ? point : std::nextafter(point, kInfinity));
+  least.push_back(std::numeric_limits<float>::quiet_NaN()); // by no x
+  line =
+      Line{points.front(), float(count - 1) / (points.back() - points.front())};
+  ArrayRef<float> sorted = ArrayRef(least).slice(1, count);
+  // Both are monotone, and the number changes at breakpoints only.
+  auto passed = [&](float x) {
+    return float(llvm::upper_bound(sorted, x) - sorted.begin());
+  };
+  for (float at : sorted)
+    for (float x : {at, std::nextafter(at, -kInfinity)})
+      if (!(std::abs(lineAt(x) - passed(x)) <= 1)) {
+        line.reset();
+        return;
+      }
+  reached = b.constant(ArrayRef<float>(least));
+}
+
+/// The codes (vector of i32) of numbers; that of NaN is any.
+Value StepPlanes::estimated(LoopBuilder &b, Value x) const {
+  auto floats = cast<VectorType>(x.getType());
+  int64_t lanes = floats.getNumElements();
+  VectorType integers = b.vec(lanes, b.getI32Type());
+  Value at = arith::SubFOp::create(b, x, b.splat(floats, line->base));
+  at = arith::MulFOp::create(b, at, b.splat(floats, line->factor));
+  at = arith::AddFOp::create(b, at, b.splat(floats, 1.0f));
+  auto choose = [&](arith::CmpFPredicate better, float limit) {
+    Value other = b.splat(floats, limit);
+    at = b.select(arith::CmpFOp::create(b, better, at, other), at, other);
+  };
+  choose(arith::CmpFPredicate::OLT, float(codes.size() - 1));
+  choose(arith::CmpFPredicate::OGT, 0.0f);
+  Value passed = arith::FPToSIOp::create(b, integers, at);
+  Value mask = b.splat(b.vec(lanes, b.getI1Type()), int64_t(1));
+  Value zero = b.splat(floats, 0.0f);
+  // passed - 1 + (x >= reached[passed]) + (x >= reached[passed + 1])
+  Value code = b.add(passed, b.splat(integers, int64_t(codes[0]) - 1));
+  for (int64_t next : {0, 1}) {
+    Value point = vector::GatherOp::create(b, floats, reached, b.index(next),
+                                           passed, mask, zero);
+    Value more = arith::CmpFOp::create(b, arith::CmpFPredicate::OGE, x, point);
+    code = b.add(code, arith::ExtUIOp::create(b, integers, more));
+  }
+  return code;
 }
 
 Values StepPlanes::planes(LoopBuilder &b, Value x) const {
   auto type = cast<VectorType>(x.getType());
   VectorType mask = b.vec(type.getNumElements(), b.getI1Type());
+  if (line) {
+    Value isNan = arith::CmpFOp::create(b, arith::CmpFPredicate::UNO, x, x);
+    VectorType integers = b.vec(type.getNumElements(), b.getI32Type());
+    return toPlanes(
+        b, b.select(isNan, b.splat(integers, int64_t(nan)), estimated(b, x)),
+        bits);
+  }
   Values result;
   for (unsigned p = 0; p < bits; ++p)
     result.push_back(b.splat(mask, int64_t((codes[0] >> p) & 1)));

@@ -16,16 +16,29 @@ void maskTail(LoopBuilder &b, Values &planes, int64_t lanes, int64_t valid);
 
 /// Code of x under a step function, as planes. With m_i = "x passes breakpoint
 /// i" (nested, as the breakpoints are sorted), bit p of the code is its bit
-/// for x below all, xor m_i for each i where the bit changes.
+/// for x below all, xor m_i for each i where the bit changes. Of many almost
+/// even breakpoints a line in f32 tells the number passed up to one, and a look
+/// at two of them corrects it: checked here for every breakpoint.
 class StepPlanes {
 public:
-  StepPlanes(StepAttr step, CodeType code);
+  StepPlanes(LoopBuilder &b, StepAttr step, CodeType code);
 
   /// The planes (vectors of i1) of a vector of f32.
   Values planes(LoopBuilder &b, mlir::Value x) const;
 
 private:
+  void fitLine(LoopBuilder &b);
+  mlir::Value estimated(LoopBuilder &b, mlir::Value x) const;
+  float lineAt(float x) const;
+
+  /// passed ~ (x - base) * factor + 1, between 0 and the number of breakpoints.
+  struct Line {
+    float base, factor;
+  };
+
   StepAttr step;
+  std::optional<Line> line;
+  mlir::Value reached; // [i] is the least x that passes i breakpoints
   llvm::SmallVector<uint8_t> codes;
   uint8_t nan;
   unsigned bits;
