@@ -109,6 +109,18 @@ llvm::Expected<std::string> Compilation::emitKernels(EmitKind kind) {
 /// registers a context would have to ask for, and plain under emulation.
 llvm::Error Compilation::settleTarget() {
   if (options.emulate) {
+    auto isScalable = [](Type type) {
+      auto vector = dyn_cast<VectorType>(type);
+      return vector && vector.isScalable();
+    };
+    bool scalable = false;
+    module.walk([&](Operation *op) {
+      scalable |= llvm::any_of(op->getResultTypes(), isScalable);
+    });
+    if (scalable)
+      return llvm::createStringError(
+          "scalable vectors of target '" + target.name +
+          "' are not emulated by functions; run the module under qemu-aarch64");
     bool arm = llvm::Triple(llvm::sys::getProcessTriple()).isAArch64();
     auto plain = resolveTarget(arm ? "aarch64" : "x86-64-v2");
     if (!plain)

@@ -2,6 +2,7 @@
 #include "hwgq/Target/TargetSpec.h"
 #include "hwgq_abi.h"
 #include "llvm/ADT/StringSet.h"
+#include "llvm/ADT/StringSwitch.h"
 #include "llvm/MC/MCSubtargetInfo.h"
 #include "llvm/MC/TargetRegistry.h"
 #include "llvm/Support/TargetSelect.h"
@@ -46,13 +47,15 @@ static const StringSet<> &knownFeatures(TargetSpec::Arch arch) {
 /// those that only intrinsics reach. Modules should not ask for them.
 static bool isUnused(StringRef feature) {
   static const StringSet<> unused = {
-      "aes",      "amx-bf16", "amx-fp16",  "cldemote",
-      "clflushopt", "clwb",   "clzero",    "cmpccxadd",  "enqcmd",   "fsgsbase",
-      "fxsr",     "invpcid",  "movdir64b", "movdiri",    "mwaitx",   "pclmul",
-      "pconfig",  "pku",      "prefetchi", "prfchw",     "ptwrite",  "rdpid",
-      "rdpru",    "rdrnd",    "rdseed",    "serialize",  "sha",      "sha2",
-      "shstk",    "tsxldtrk", "uintr",     "vaes",       "vpclmulqdq",
-      "waitpkg",  "wbnoinvd", "xsave",     "xsavec",     "xsaveopt", "xsaves"};
+      "aes",      "amx-bf16",   "amx-fp16",  "cldemote",  "clflushopt",
+      "clwb",     "clzero",     "cmpccxadd", "crc",       "enqcmd",
+      "fsgsbase", "fxsr",       "invpcid",   "movdir64b", "movdiri",
+      "mwaitx",   "pclmul",     "pconfig",   "pku",       "prefetchi",
+      "prfchw",   "ptwrite",    "rdpid",     "rdpru",     "rdrnd",
+      "rdseed",   "serialize",  "sha",       "sha2",      "sm4",
+      "sme",      "sme2",       "shstk",     "tsxldtrk",  "uintr",
+      "vaes",     "vpclmulqdq", "waitpkg",   "wbnoinvd",  "xsave",
+      "xsavec",   "xsaveopt",   "xsaves"};
   return unused.contains(feature);
 }
 
@@ -117,13 +120,19 @@ static Error unknownTarget(StringRef name) {
   return createStringError(
       "unknown target '" + name +
       "'; there are host, x86-64-v2, x86-64-v3, x86-64-v4, x86 CPUs such as "
-      "icelake-server, sapphirerapids and znver4, aarch64[+feature...], and "
+      "icelake-server, sapphirerapids and znver4, aarch64[+feature...], Arm "
+      "CPUs "
+      "such as neoverse-v2, cortex-a76, apple-m1 and a64fx, and "
       "nvptx-sm_75 and later, such as nvptx-sm_90a");
 }
 
 static Expected<TargetSpec> resolveX86(StringRef name) {
-  TargetSpec spec{name.str(), TargetSpec::Arch::X86_64,
-                  "x86_64-unknown-linux-gnu", name.str(), "", {}};
+  TargetSpec spec{name.str(),
+                  TargetSpec::Arch::X86_64,
+                  "x86_64-unknown-linux-gnu",
+                  name.str(),
+                  "",
+                  {}};
   if (name == "host") {
     spec.cpu = sys::getHostCPUName().str();
     // What the system really offers, which may be less than the CPU's name.
@@ -145,11 +154,29 @@ static Expected<TargetSpec> resolveX86(StringRef name) {
   return spec;
 }
 
-static Expected<TargetSpec> resolveAArch64(StringRef name, StringRef features) {
-  TargetSpec spec{name.str(), TargetSpec::Arch::AArch64,
-                  "aarch64-unknown-linux-gnu", "generic", "", {}};
+/// Bytes of a scalable register of a CPU. Where it is 16, as on most, NEON does
+/// the same with as many instructions (docs/Performance.md), so that modules
+/// use and ask for no scalable registers there.
+static unsigned getScalableBytes(StringRef cpu) {
+  return StringSwitch<unsigned>(cpu)
+      .Cases({"neoverse-v1", "neoverse-512tvb", "fujitsu-monaka"}, 32)
+      .Case("a64fx", 64)
+      .Default(16);
+}
+
+/// An AArch64 CPU by LLVM's name, or `generic`, and further features.
+static Expected<TargetSpec> resolveAArch64(StringRef name, StringRef cpu,
+                                           StringRef features) {
+  TargetSpec spec{name.str(),
+                  TargetSpec::Arch::AArch64,
+                  "aarch64-unknown-linux-gnu",
+                  cpu.str(),
+                  "",
+                  {}};
   SmallVector<StringRef> parts;
   features.split(parts, '+', -1, /*KeepEmpty=*/false);
+  if (cpu != "generic" && getScalableBytes(cpu) == 16)
+    spec.llvmFeatures = "-sve";
   for (StringRef part : parts) {
     if (!knownFeatures(spec.arch).contains(part))
       return createStringError("unknown AArch64 feature '" + part + "'");
@@ -157,7 +184,21 @@ static Expected<TargetSpec> resolveAArch64(StringRef name, StringRef features) {
   }
   if (Error error = collectFeatures(spec))
     return std::move(error);
+  if (!spec.hasFeature("neon"))
+    return createStringError("target '" + name +
+                             "' has no NEON, which every "
+                             "kernel for AArch64 needs");
   return spec;
+}
+
+/// Whether LLVM knows an AArch64 CPU of this name.
+static bool isAArch64Cpu(StringRef name) {
+  TargetSpec spec{
+      "", TargetSpec::Arch::AArch64, "aarch64-unknown-linux-gnu", "generic", "",
+      {}};
+  return name != "generic" &&
+         spec.createTargetMachine()->getMCSubtargetInfo()->isCPUStringValid(
+             name);
 }
 
 /// Chips and the first PTX version that knows each.
@@ -171,8 +212,9 @@ static Expected<TargetSpec> resolveNvptx(StringRef name, StringRef chip) {
   std::string known;
   for (auto [candidate, version] : chips) {
     if (candidate == chip)
-      return TargetSpec{name.str(), TargetSpec::Arch::NVPTX,
-                        "nvptx64-nvidia-cuda", chip.str(), version.str(), {}};
+      return TargetSpec{
+          name.str(), TargetSpec::Arch::NVPTX, "nvptx64-nvidia-cuda",
+          chip.str(), version.str(),           {}};
     known += (known.empty() ? "" : ", ") + candidate.str();
   }
   return createStringError("unknown chip '" + chip + "'; there are " + known);
@@ -183,18 +225,16 @@ Expected<TargetSpec> hwgq::resolveTarget(StringRef name) {
   StringRef rest = name;
   Triple host(sys::getProcessTriple());
   if (rest.consume_front("aarch64") && (rest.empty() || rest.front() == '+'))
-    return resolveAArch64(name, rest);
+    return resolveAArch64(name, "generic", rest);
   rest = name;
   if (rest.consume_front("nvptx-"))
     return resolveNvptx(name, rest);
-  if (name == "host" && host.isAArch64()) {
-    TargetSpec spec{"host", TargetSpec::Arch::AArch64,
-                    "aarch64-unknown-linux-gnu", "generic", "", {}};
-    if (Error error = collectFeatures(spec))
-      return std::move(error);
-    return spec;
-  }
+  if (name == "host" && host.isAArch64())
+    return resolveAArch64(name, "generic", "");
   if (name.empty() || name.contains("native"))
     return unknownTarget(name);
+  auto [cpu, features] = name.split('+');
+  if (isAArch64Cpu(cpu))
+    return resolveAArch64(name, cpu, features);
   return resolveX86(name);
 }

@@ -77,7 +77,7 @@ def compile(
     """Compiles a network to native code.
 
     model    path of an ONNX or MLIR file, the bytes of an ONNX model, or an `onnx.ModelProto`
-    target   "host", "x86-64-v3", an x86 CPU, "aarch64+dotprod", ...: what hwgq-compile takes;
+    target   "host", "x86-64-v3", an x86 CPU, "aarch64+dotprod", "neoverse-v2", ...: what hwgq-compile takes;
              a module for another machine can be saved, not called
     batch    a number or "dynamic", in place of the file's
     bind     arrays by name: inputs that become constants, such as shapes and axes

@@ -1,10 +1,17 @@
 """Kernels made of one target's instructions: each emulated, and natively where this machine has them."""
 
+import platform
+import sys
+
 import pytest
 
 import programs
 from kernelchecks import OUTPUTS, check_forced, check_variants, code_conv, code_matmul, random_window
 from kernelnets import CODES, Program, Window
+
+sys.path.insert(0, str(programs.ROOT / "benchmarks"))
+
+import inner_loops  # noqa: E402
 
 # Targets whose instructions differ, with the kernels that use them.
 VARIANTS = {
@@ -98,8 +105,15 @@ def test_long_lookup(tmp_path):
     check_forced(tmp_path, program, "lookup", "host")
 
 
+LONG = "sve-default-vector-length=256"  # bytes, the longest there are: longer than any block
 # Targets of AArch64 with the kernel that uses them, and processors that qemu takes for them.
-ARM = [("dot8", "aarch64", "max"), ("dot8", "aarch64+dotprod", "max"), ("dot8", "aarch64+i8mm", "max")]
+ARM = [("dot8", "aarch64", "max"), ("dot8", "aarch64+dotprod", "max"), ("dot8", "aarch64+i8mm", "max"),
+       ("popcount", "aarch64+sve", "max,sve256=on"), ("popcount", "aarch64+sve", f"max,sve2048=on,{LONG}")]
+if programs.EXHAUSTIVE:
+    ARM += [("popcount", "aarch64", "max"), ("popcount", "aarch64+sve", "max,sve128=on"),
+            ("popcount", "aarch64+sve", "max,sve512=on"),
+            ("popcount", "a64fx", "a64fx"), ("dot8", "neoverse-v1", "max,sve256=on"),
+            ("dot8", "neoverse-n1", "neoverse-n1")]
 
 
 @pytest.mark.parametrize("kernel, target, cpu", ARM)
@@ -112,13 +126,14 @@ def test_arm(tmp_path, kernel, target, cpu):
     code_conv(program, 3, (3, 13), 3, 9, "u4, -15, 2", "u2, -1, 1", Window((3, 2), pads=(1, 0, 1, 1)), out="b1")
     code_conv(program, 3, (5, 6), 3, 8, "s2", "s2", Window((3, 3), dilations=(1, 2)), out="s4")
     code_conv(program, 3, (3, 5), 128, 64, "u1", "b1", same, groups=2, out="u2")
+    code_conv(program, 3, (2, 4), 128, 16, "s2", "s4", Window((1, 3), dilations=(1, 1)), groups=2)
     code_matmul(program, 3, 200, 10, "u2", "b1")
     code_matmul(program, 3, 64 * 33, 17, "u8", "s8", "u2")
     source, module = tmp_path / "net.mlir", tmp_path / "net.so"
     source.write_text(program.text())
     programs.run("hwgq-compile", source, "-o", module, f"--target={target}", f"--kernel={kernel}")
     inputs = {name[1:]: values for name, _, values in program.inputs}
-    actual = programs.run_module(module, inputs, tmp_path / "out", target=target, cpu=cpu)
+    actual = programs.run_module(module, inputs, tmp_path / "out", target="aarch64", cpu=cpu)
     programs.assert_same_bits(actual, program.expected, f"{target} {kernel} of {source}")
     programs.KERNELS_RUN["natively"] += 1
 
@@ -148,3 +163,49 @@ def test_stack(tmp_path, kernel):
     limited = ("bash", "-c", 'ulimit -s 384 && exec "$@"', "bash")
     actual = programs.run_module(module, inputs, tmp_path / "out", "--threads=2", prefix=limited)
     programs.assert_same_bits(actual, program.expected, kernel)
+
+
+# The instruction that computes, how many an inner loop has, and the most that there may be in all.
+LOOPS = [("aarch64", "popcount", "cnt", 8, 34), ("aarch64+sve", "popcount", "cnt", 16, 70),
+         ("aarch64+dotprod", "dot8", "sdot", 24, 48), ("aarch64+i8mm", "dot8", "usmmla", 24, 45)]
+
+
+@pytest.mark.parametrize("target, kernel, instruction, least, most", LOOPS)
+def test_arm_loops(tmp_path, target, kernel, instruction, least, most):
+    """Instructions of the inner loop, which docs/Performance.md states: no machine at hand would tell of more."""
+    program = Program(742)
+    code_conv(program, 1, (6, 6), 64, 64, "u2", "b1", Window((3, 3), pads=(1, 1, 1, 1)), out="u2")
+    source = tmp_path / "net.mlir"
+    source.write_text(program.text())
+    programs.run("hwgq-compile", source, "-o", tmp_path / "net.s", f"--target={target}", f"--kernel={kernel}", "--emit=asm")
+    body = inner_loops.innermost((tmp_path / "net.s").read_text(), instruction)
+    assert inner_loops.counts(body)[instruction] == least and len(body) <= most, body
+
+
+@pytest.mark.parametrize("target, codes, kernel", [
+    ("aarch64", "u1", "lookup"), ("aarch64", "u2", "lookup"), ("neoverse-v2", "u1", "lookup"),
+    ("neoverse-v1", "u1", "popcount"), ("neoverse-v1", "u2", "dot8"), ("a64fx", "u2", "popcount"),
+    ("apple-m1", "u2", "lookup"), ("cortex-a76", "u8", "dot8")])
+def test_arm_choice(tmp_path, target, codes, kernel):
+    """The kernel that the counts of instructions and the scheduling models speak for; SVE where it is longer than NEON."""
+    program = Program(743)
+    code_conv(program, 1, (6, 6), 64, 64, codes, "b1", Window((3, 3), pads=(1, 1, 1, 1)), out="u2")
+    source, report = tmp_path / "net.mlir", tmp_path / "report.json"
+    source.write_text(program.text())
+    programs.run("hwgq-compile", source, "-o", tmp_path / "net.so", f"--target={target}", f"--report={report}")
+    report = programs.read_json(report)
+    assert [layer["kernel"] for layer in report["layers"]] == [kernel]
+    assert ("sve" in report["features"]) == (target in ("neoverse-v1", "a64fx"))
+
+
+def test_arm_lacks_sve(tmp_path):
+    """Scalable code is refused where a machine has no such registers, by reading the module."""
+    program = Program(741)
+    code_matmul(program, 1, 64, 8, "u2", "b1")
+    source, module = tmp_path / "net.mlir", tmp_path / "net.so"
+    source.write_text(program.text())
+    programs.run("hwgq-compile", source, "-o", module, "--target=aarch64+sve", "--kernel=popcount")
+    if platform.machine() != "aarch64":
+        result = programs.run(programs.AARCH64_RUN, module, "--random", status=1,
+                              prefix=("qemu-aarch64", "-cpu", "neoverse-n1", "-L", programs.AARCH64_ROOT))
+        assert "needs sve, this CPU lacks it" in result.stderr

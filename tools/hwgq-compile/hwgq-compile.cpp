@@ -26,7 +26,7 @@ static cl::opt<std::string> inputFile(cl::Positional, cl::Required,
 static cl::opt<std::string> outputFile("o", cl::value_desc("file"), cl::init("-"),
     cl::desc("Where to write (text defaults to standard output)"), cl::cat(category));
 static cl::opt<std::string> targetName("target", cl::init("host"), cl::value_desc("name"),
-    cl::desc("host, x86-64-v2, x86-64-v3, x86-64-v4, an x86 CPU, aarch64[+features], nvptx-sm_NN"),
+    cl::desc("host, x86-64-v2, x86-64-v3, x86-64-v4, an x86 CPU, aarch64[+features], an Arm CPU, nvptx-sm_NN"),
     cl::cat(category));
 static cl::opt<std::string> emitName("emit", cl::init("so"), cl::value_desc("kind"),
     cl::desc("so, exe, obj, asm, llvm, mlir, ptx or header"), cl::cat(category));

@@ -38,6 +38,8 @@ struct LoopOptions {
   bool avx512Vnni = false, avxVnni = false;
   /// The same of AArch64 (sdot; usdot).
   bool dotprod = false, i8mm = false;
+  /// Scalable vectors of AArch64, whose length the machine knows.
+  bool sve = false;
 
   /// From LLVM's names of target features, each with or without a `+`;
   /// unknown ones count for nothing, and so does `-` before any but `fma`.

@@ -45,8 +45,9 @@ struct TargetSpec {
 };
 
 /// The target that `name` means: host, x86-64-v2, x86-64-v3, x86-64-v4, a name
-/// of an x86 CPU that LLVM knows and that has at least v2, aarch64 followed by
-/// +features, or nvptx-sm_NN. An error lists what there is.
+/// of an x86 CPU that LLVM knows and that has at least v2, aarch64 or an Arm CPU
+/// that LLVM knows (neoverse-v2, apple-m1), both with or without +features, or
+/// nvptx-sm_NN. An error lists what there is.
 llvm::Expected<TargetSpec> resolveTarget(llvm::StringRef name);
 
 } // namespace hwgq

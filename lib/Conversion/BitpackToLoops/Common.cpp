@@ -23,6 +23,7 @@ LoopOptions LoopOptions::get(ArrayRef<std::string> features) {
     options.neon = true;
     options.dotprod = have.contains("dotprod");
     options.i8mm = have.contains("i8mm");
+    options.sve = have.contains("sve");
     return options;
   }
   if (have.contains("avx2"))

@@ -20,9 +20,10 @@ public:
   PopcountKernel(LoopBuilder &b, ConvLoops &conv)
       : b(b), conv(conv), in(conv.input), a(conv.inputCode()),
         w(conv.weightCode()),
-        target(getPopcountTarget(b.options.vectorBytes,
-                                 b.options.vectorRegisters,
-                                 b.options.vectorPopcount)) {}
+        target(b.options.sve ? getScalablePopcountTarget()
+                             : getPopcountTarget(b.options.vectorBytes,
+                                                 b.options.vectorRegisters,
+                                                 b.options.vectorPopcount)) {}
 
   FailureOr<Value> emit() {
     FailureOr<SmallVector<uint8_t>> codes = conv.weightCodes();
@@ -33,12 +34,15 @@ public:
     packWeights(*codes);
     int64_t covered = blocksOfGroup * tile.block;
     accumulator.emplace(b, conv, *codes, covered * conv.groups);
-    epilogue.emplace(b, conv, tile.block, covered);
+    epilogue.emplace(b, conv, lanesTogether(), covered);
     acts = viewRows(b, conv, in);
     Tasking tasking(b, conv, blocksOfGroup, cost());
     if (accumulator->needsSums())
       sums.emplace(b, conv, tasking, acts);
     forEachTask(b, conv, tasking, [&](const Task &task) {
+      if (target.scalable)
+        counts =
+            b.local(MemRefType::get({pixels * tile.block}, b.getI32Type()));
       if (sums)
         sums->compute(b, task);
       b.loop(task.block0, task.block1, 1,
@@ -53,6 +57,9 @@ private:
     double rate = target.countsWords ? 600 : 40.0 * double(target.lanes);
     return conv.macsOfRow() * a.getBits() * w.getBits() / rate;
   }
+
+  /// Lanes that the epilogue takes at a time.
+  int64_t lanesTogether() const { return target.scalable ? 8 : tile.block; }
 
   void chooseTile() {
     tile.block = getPopcountBlock(target, conv.groupOut);
@@ -99,21 +106,39 @@ private:
               b.add(b.mul(b.add(b.mul(x, conv.strideX), in.left - conv.left),
                           in.pixelSize()),
                     group);
-          Values accs =
-              emitPopcountTile(b, b.getLoc(), target, part, acts, n,
-                               conv.firstRow(b, y), column, weights, block);
+          Values accs = emitTile(part, n, conv.firstRow(b, y), column, block);
           for (int64_t p = 0; p < count; ++p)
-            finish(accs[p],
+            finish(ArrayRef(accs).slice(p * accs.size() / count,
+                                        accs.size() / count),
                    sums ? sums->get(b, task, n, y, b.add(x, p)) : Value(), n, y,
                    b.add(x, p), block);
         });
   }
 
+  /// P of each pixel, in vectors of `lanesTogether` channels.
+  Values emitTile(const PopcountTile &part, Value n, Value row, Value column,
+                  Value block) {
+    if (!target.scalable)
+      return emitPopcountTile(b, b.getLoc(), target, part, acts, n, row, column,
+                              weights, block);
+    emitScalablePopcountTile(b, target, part, acts, n, row, column, weights,
+                             block, counts);
+    Values accs;
+    for (int64_t at = 0; at < part.pixels * tile.block; at += lanesTogether())
+      accs.push_back(
+          b.load(b.vec(lanesTogether(), b.getI32Type()), counts, b.index(at)));
+    return accs;
+  }
+
   /// From P to the result of one pixel and block.
-  void finish(Value acc, Value sum, Value n, Value y, Value x, Value block) {
+  void finish(ArrayRef<Value> accs, Value sum, Value n, Value y, Value x,
+              Value block) {
     Value channel = b.mul(block, tile.block);
-    acc = accumulator->get(b, acc, sum, y, x, channel);
-    epilogue->finish(b, acc, n, y, x, channel);
+    for (Value acc : accs) {
+      acc = accumulator->get(b, acc, sum, y, x, channel);
+      epilogue->finish(b, acc, n, y, x, channel);
+      channel = b.add(channel, lanesTogether());
+    }
   }
 
   LoopBuilder &b;
@@ -124,6 +149,7 @@ private:
   PopcountTile tile;
   int64_t pixels = 1, blocksOfGroup = 1;
   Value weights, acts;
+  Value counts; // of a tile, of the task; where vectors are scalable
   std::optional<WindowSums> sums;
   std::optional<Accumulator> accumulator;
   std::optional<Epilogue> epilogue;

@@ -26,6 +26,25 @@ PopcountTarget getPopcountTarget(int64_t vectorBytes, int64_t vectorRegisters,
   return {lanes, vectorPopcount, 8, few ? 1 : 2, 8};
 }
 
+PopcountTarget getScalablePopcountTarget() {
+  return {2, /*countsWords=*/true, 16, 4, 32, /*scalable=*/true};
+}
+
+int64_t getPopcountVectors(const PopcountTarget &target,
+                           const PopcountTile &tile) {
+  int64_t least = llvm::divideCeil(tile.block, target.lanes);
+  // A longer register holds a block of 8 in two, one of 32 in four.
+  return target.scalable ? std::min<int64_t>(tile.block <= 8 ? 2 : 4, least)
+                         : least;
+}
+
+int64_t getPopcountPlanePairs(const PopcountTarget &target,
+                              const PopcountTile &tile) {
+  int64_t vectors = getPopcountVectors(target, tile);
+  return std::clamp<int64_t>(target.accumulators / vectors, 1,
+                             tile.planesA * tile.planesW);
+}
+
 int64_t getPopcountBlock(const PopcountTarget &target, int64_t channels) {
   int64_t whole = llvm::alignTo(std::max<int64_t>(channels, 1), 8);
   if (whole <= target.block)
@@ -39,13 +58,6 @@ int64_t getPopcountBlock(const PopcountTarget &target, int64_t channels) {
 }
 
 namespace {
-/// Planes of a times planes of w, or fewer where registers run out.
-int64_t planePairs(const PopcountTarget &target, const PopcountTile &tile) {
-  int64_t vectors = llvm::divideCeil(tile.block, target.lanes);
-  return std::clamp<int64_t>(target.accumulators / vectors, 1,
-                             tile.planesA * tile.planesW);
-}
-
 /// A byte holds the counts of 31 words (31 * 8 < 256).
 constexpr int64_t maxByteSteps = 31;
 /// Steps by which weights that are read once are asked for ahead.
@@ -75,7 +87,7 @@ public:
   SmallVector<Value> emit() {
     SmallVector<Value> sums(tile.pixels * vectors);
     int64_t pairs = tile.planesA * tile.planesW;
-    int64_t group = planePairs(target, tile);
+    int64_t group = getPopcountPlanePairs(target, tile);
     for (int64_t first = 0; first < pairs; first += group) {
       firstPair = first;
       numPairs = std::min(group, pairs - first);
@@ -340,8 +352,8 @@ private:
 
 int64_t getPopcountPixels(const PopcountTarget &target,
                           const PopcountTile &tile, int64_t width) {
-  int64_t vectors = llvm::divideCeil(tile.block, target.lanes);
-  int64_t sums = vectors * planePairs(target, tile);
+  int64_t sums =
+      getPopcountVectors(target, tile) * getPopcountPlanePairs(target, tile);
   int64_t fit = std::max<int64_t>(1, target.accumulators / sums);
   return std::max<int64_t>(1, std::min({fit, target.maxPixels, width}));
 }

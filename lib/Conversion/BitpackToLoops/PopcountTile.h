@@ -12,13 +12,16 @@
 
 namespace hwgq {
 
+class LoopBuilder;
+
 /// How a target counts bits, and the tile that measurement found best for it.
 struct PopcountTarget {
-  int64_t lanes;        // 64-bit lanes of a vector register
-  bool countsWords;     // ctpop of 64-bit lanes is one instruction
-  int64_t accumulators; // registers that the sums of a tile may take
-  int64_t maxPixels;    // pixels of a tile
-  int64_t block;        // output channels of a tile where there are enough
+  int64_t lanes;         // 64-bit lanes of a vector register
+  bool countsWords;      // ctpop of 64-bit lanes is one instruction
+  int64_t accumulators;  // registers that the sums of a tile may take
+  int64_t maxPixels;     // pixels of a tile
+  int64_t block;         // output channels of a tile where there are enough
+  bool scalable = false; // `lanes` are the least; the machine knows how many
 };
 
 /// The popcount form of a target with `vectorRegisters` registers of
@@ -26,6 +29,9 @@ struct PopcountTarget {
 /// (`vectorPopcount`) or the bits of bytes.
 PopcountTarget getPopcountTarget(int64_t vectorBytes, int64_t vectorRegisters,
                                  bool vectorPopcount);
+
+/// The same for scalable registers (SVE), of at least 128 bits.
+PopcountTarget getScalablePopcountTarget();
 
 /// One tile: `pixels` outputs of one row times `block` output channels.
 /// Distances in the row of words are in words, between rows in rows.
@@ -42,6 +48,13 @@ struct PopcountTile {
   int64_t tapStepY = 1;    // rows from a tap to the next: dilation
   bool prefetches = false; // weights that no nearer cache will hold
 };
+
+/// Registers of sums of a tile for each pixel and pair of planes, and pairs of
+/// planes that are counted at a time.
+int64_t getPopcountVectors(const PopcountTarget &target,
+                           const PopcountTile &tile);
+int64_t getPopcountPlanePairs(const PopcountTarget &target,
+                              const PopcountTile &tile);
 
 /// Output channels that one block of weights should hold, a multiple of 8.
 int64_t getPopcountBlock(const PopcountTarget &target, int64_t channels);
@@ -63,6 +76,15 @@ emitPopcountTile(mlir::OpBuilder &builder, mlir::Location loc,
                  const PopcountTarget &target, const PopcountTile &tile,
                  mlir::Value acts, mlir::Value n, mlir::Value row,
                  mlir::Value column, mlir::Value weights, mlir::Value block);
+
+/// The same sums on scalable registers of any length, stored to
+/// sums: memref<i32> of pixels x block.
+void emitScalablePopcountTile(LoopBuilder &builder,
+                              const PopcountTarget &target,
+                              const PopcountTile &tile, mlir::Value acts,
+                              mlir::Value n, mlir::Value row,
+                              mlir::Value column, mlir::Value weights,
+                              mlir::Value block, mlir::Value sums);
 
 /// The planes of the code that counts how many thresholds `acc` reaches
 /// (acc >= T), lowest plane first: vectors of i1. `thresholds` are 2^k - 1

@@ -34,6 +34,12 @@ static double byWidth(const KernelTarget &target, double wide, double middle,
                                     : narrow;
 }
 
+/// A rate of AArch64 by the scheduling models of LLVM at 3 GHz (the table in
+/// docs/Performance.md): of Neoverse V1 where registers are scalable, else N2.
+static double onArm(const KernelTarget &target, double v1, double n2) {
+  return target.has("sve") ? v1 : n2;
+}
+
 /// Products of one group of channels with input channels rounded up to
 /// `inputs` and output channels to `outputs`, for all groups and positions.
 static double paddedMacs(const Contraction &c, int64_t inputs, int64_t outputs,
@@ -60,9 +66,9 @@ static double inputPixels(const Contraction &c) {
 double bitpack::popcountCeiling(const Contraction &c,
                                 const KernelTarget &target) {
   int64_t pairs = c.inputCode().getBits() * c.weightCode().getBits();
-  double rate = target.has("avx512vpopcntdq") && target.vectorBytes == 64
-                    ? 895
-                    : byWidth(target, 360, 255, 117);
+  double rate = target.has("avx512vpopcntdq") && target.vectorBytes == 64 ? 895
+                : target.has("neon") ? onArm(target, 510, 220)
+                                     : byWidth(target, 360, 255, 117);
   return rate / double(pairs);
 }
 
@@ -75,8 +81,10 @@ static bool looksUpPairs(const Contraction &c) {
 double bitpack::lookupCeiling(const Contraction &c,
                               const KernelTarget &target) {
   bool wide = target.has("avx512vbmi") && target.vectorBytes == 64;
-  double rate = looksUpPairs(c) ? (wide ? 1120 : byWidth(target, 845, 640, 345))
-                                : (wide ? 855 : byWidth(target, 615, 460, 240));
+  double rate =
+      target.has("neon") ? (looksUpPairs(c) ? onArm(target, 350, 300) : 175)
+      : looksUpPairs(c)  ? (wide ? 1120 : byWidth(target, 845, 640, 345))
+                         : (wide ? 855 : byWidth(target, 615, 460, 240));
   return rate / double(c.weightCode().getBits());
 }
 
@@ -87,9 +95,10 @@ double bitpack::amxCeiling(const Contraction &, const KernelTarget &) {
 double bitpack::dot8Ceiling(const Contraction &, const KernelTarget &target) {
   return target.has("avx512vnni") && target.vectorBytes == 64 ? 300
          : target.has("avxvnni")                              ? 170
-         : target.has("i8mm") || target.has("dotprod")
-             ? 100
-             : byWidth(target, 115, 80, 40);
+         : target.has("i8mm")    ? onArm(target, 330, 170)
+         : target.has("dotprod") ? onArm(target, 140, 75)
+         : target.has("neon")    ? onArm(target, 43, 22)
+                                 : byWidth(target, 115, 80, 40);
 }
 
 double bitpack::f32Ceiling(const Contraction &, const KernelTarget &target) {
@@ -131,9 +140,9 @@ static double alignGroupsCost(const Contraction &c) {
 
 double bitpack::popcountCost(const Contraction &c, const KernelTarget &target) {
   int64_t pairs = c.inputCode().getBits() * c.weightCode().getBits();
-  double rate = target.has("avx512vpopcntdq") && target.vectorBytes == 64
-                    ? 900
-                    : byWidth(target, 310, 215, 95);
+  double rate = target.has("avx512vpopcntdq") && target.vectorBytes == 64 ? 900
+                : target.has("neon") ? onArm(target, 430, 190)
+                                     : byWidth(target, 310, 215, 95);
   double words = inputPixels(c) * groupWords(c) * c.inputCode().getBits();
   double sums = c.weightCode().getOffset() ? words * 0.3 : 0;
   return paddedMacs(c, 64, 8, c.positions()) * double(pairs) / rate + sums +
@@ -142,14 +151,18 @@ double bitpack::popcountCost(const Contraction &c, const KernelTarget &target) {
 
 double bitpack::lookupCost(const Contraction &c, const KernelTarget &target) {
   bool wide = target.has("avx512vbmi") && target.vectorBytes == 64;
-  double rate = wide ? 740 : byWidth(target, 540, 420, 225);
+  double rate = wide                 ? 740
+                : target.has("neon") ? 150
+                                     : byWidth(target, 540, 420, 225);
   double tables = inputPixels(c) * groupWords(c) * (wide ? 11 : 16);
   int64_t positions = c.positions(), tableBits = c.inputCode().getBits();
   constexpr int64_t kFewRows = 8;
   if (c.isMatMul) { // a table serves one tap only, and few rows fill no tile
     rate /= positions < kFewRows ? 3 : 2;
   } else if (looksUpPairs(c)) {
-    rate = wide ? 1050 : byWidth(target, 760, 570, 295);
+    rate = wide                 ? 1050
+           : target.has("neon") ? onArm(target, 300, 255)
+                                : byWidth(target, 760, 570, 295);
     int64_t width = c.resultType().getDimSize(2);
     positions = positions / width * int64_t(llvm::alignTo(width, 2));
     tables /= 2;
@@ -209,7 +222,9 @@ double bitpack::dot8Cost(const Contraction &c, const KernelTarget &target) {
   constexpr int64_t kNarrow = 32767;
   double rate;
   if (target.has("neon"))
-    rate = target.has("i8mm") || target.has("dotprod") ? 100 : 40;
+    rate = target.has("i8mm")      ? onArm(target, 280, 145)
+           : target.has("dotprod") ? onArm(target, 120, 64)
+                                   : onArm(target, 37, 19);
   else if (target.vectorBytes == 64 && target.has("avx512vnni"))
     rate = 250;
   else if (target.vectorBytes == 32 && target.has("avxvnni"))
