@@ -39,28 +39,38 @@ void AmxShape::chooseWindow(const ConvLoops &conv) {
   tile.depth = bytes / tile.steps;
 }
 
+/// The least divisor of `blocks` that is at least `splits`.
+static int64_t evenSplits(int64_t splits, int64_t blocks) {
+  splits = std::clamp<int64_t>(splits, 1, blocks);
+  while (blocks % splits)
+    ++splits;
+  return splits;
+}
+
 void AmxShape::chooseTasks(const ConvLoops &conv) {
-  constexpr double kRate = 1200, kTask = 15e3; // MAC/ns, ns
+  constexpr double kRate = 1200; // MAC/ns
   constexpr int64_t kTasks = 16, kChannels = 2 * AmxTile::kLanes;
   constexpr int64_t kTaskWeights = 128 << 10;
-  double whole = double(conv.op.macs()) / kRate;
   int64_t blocks = llvm::divideCeil(conv.groupOut, kChannels);
+  double row = conv.macsOfRow() / kRate + conv.resultTime();
   if (form == Form::Matrix) {
     taskRows = std::min(conv.rowLength(kMatrixRows), kMatrixRows);
-    whole *= double(taskRows);
-    taskSplits = std::clamp<int64_t>(int64_t(whole / kTask), 1, blocks);
+    double whole = row * double(taskRows) + conv.weightTime();
+    taskSplits = evenSplits(
+        std::min<int64_t>(int64_t(whole / kTaskTime), kTasks), blocks);
     stripLength = taskRows;
     stripTiles = llvm::divideCeil(taskRows, AmxTile::kRows);
     return;
   }
   int64_t height = std::max<int64_t>(1, conv.output.height);
   int64_t width = conv.output.width;
-  int64_t tasks = std::clamp<int64_t>(int64_t(whole / kTask), 1, kTasks);
+  double whole = row * double(height);
+  int64_t tasks = std::clamp<int64_t>(int64_t(whole / kTaskTime), 1, kTasks);
   // Pixels of 1x1 windows are read by every split of the channels.
   int64_t splits = tasks / conv.groups;
   if (conv.kh * conv.kw == 1)
     splits = conv.groupIn * conv.groupOut / kTaskWeights;
-  taskSplits = std::clamp<int64_t>(splits, 1, blocks);
+  taskSplits = evenSplits(splits, blocks);
   int64_t strips =
       std::clamp<int64_t>(tasks / (taskSplits * conv.groups), 1, height);
   // Equal strips, none of which lies in two images.
@@ -98,8 +108,8 @@ void AmxShape::chooseWeights(const ConvLoops &conv) {
   int64_t blockBytes = tile.totalSteps() * tile.stepBytes();
   bool once = stripTiles <= tile.pixelTiles;
   // A larger window reads pixels again anyway, from the nearest cache.
-  pixelsFirst = !once && conv.kh * conv.kw == 1 &&
-                blocksOfTask() * blockBytes <= kStack;
+  pixelsFirst =
+      !once && conv.kh * conv.kw == 1 && blocksOfTask() * blockBytes <= kStack;
   if (conv.weightCode().getBits() > kBits)
     return;
   if (once)

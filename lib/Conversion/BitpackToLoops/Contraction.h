@@ -42,6 +42,10 @@ struct ConvLoops {
                      int64_t byte) const;
   /// Products of one output row (or pixel of a matmul) of all channels.
   double macsOfRow() const;
+  /// Nanoseconds that the weights of all channels, and the results of one
+  /// output row (or pixel), take beside the products.
+  double weightTime() const;
+  double resultTime() const;
   /// Outputs of a row, at least 1; of a matmul its rows, or `otherwise` where
   /// their number is dynamic.
   int64_t rowLength(int64_t otherwise) const;
@@ -64,11 +68,13 @@ struct Task {
 
 /// The shape of the tasks of a kernel.
 struct Tasking {
-  int64_t rows = 1;   // rows (of images) or pixels (of a matmul) of a task
-  int64_t splits = 1; // parts of the blocks of a group
-  int64_t blocks = 1; // blocks of a group
+  int64_t rows = 1;      // rows (of images) or pixels (of a matmul) of a task
+  int64_t splits = 1;    // parts of the blocks of a group
+  int64_t blocks = 1;    // blocks of a group
+  bool rowsFirst = true; // whether tasks of the same rows are neighbours
   mlir::Value count;
-  mlir::Value bound; // at least count, linear in the batch
+  mlir::Value rowTasks; // count without splits and groups
+  mlir::Value bound;    // at least count, linear in the batch
 
   /// `cost` estimates one output row (or pixel) of all channels in ns, and
   /// `shared` what a task prepares for it, which tasks of other channels and of
@@ -81,7 +87,7 @@ struct Tasking {
   int64_t pixels(const ConvLoops &conv) const;
 
 private:
-  void balance(int64_t height);
+  void balance(int64_t height, bool shared);
   void countTasks(LoopBuilder &b, const ConvLoops &conv);
 };
 

@@ -111,45 +111,60 @@ Value ConvLoops::firstRow(LoopBuilder &b, Value y) const {
   return b.add(b.mul(y, strideY), input.top - top);
 }
 
+double ConvLoops::weightTime() const {
+  constexpr double kByte = 0.04; // ns, from the outer caches
+  CodeType code = weightCode();
+  double bits = code ? code.getBits() : 32;
+  return kByte * bits / 8 * double(op.weightType().getNumElements());
+}
+
+double ConvLoops::resultTime() const {
+  constexpr double kResult = 0.2; // ns; a float that leaves the nearest cache
+  return kResult * double(output.channels) *
+         double(op.isMatMul ? 1 : output.width);
+}
+
 Tasking::Tasking(LoopBuilder &b, const ConvLoops &conv, int64_t blocks,
                  double cost, double shared)
     : blocks(blocks) {
-  constexpr double kTask = 20e3; // ns
   constexpr int64_t kMatrixRows = 32;
   const Image &out = conv.output;
-  int64_t perImage = conv.op.isMatMul ? 1 : out.height;
+  int64_t perImage = conv.op.isMatMul ? 1 : std::max<int64_t>(1, out.height);
   constexpr double kRepeated = 0.04; // of the work
   int64_t overlap = (conv.kh - 1) * conv.dilationY / conv.strideY;
   int64_t enough = int64_t(shared * double(overlap) / (kRepeated * cost)) + 1;
-  rows = std::min<int64_t>(std::max(rowsPerTask(cost), enough),
+  double row = cost + conv.resultTime();
+  rows = std::min<int64_t>(std::max(rowsPerTask(row), enough),
                            conv.op.isMatMul ? kMatrixRows : 4 * perImage);
   // Too few rows for several threads at batch 1: split the channels.
-  double whole = cost * perImage;
+  double whole = row * double(perImage) + conv.weightTime();
   int64_t rowTasks = llvm::divideCeil(perImage, rows);
   constexpr int64_t kEnough = 16;
-  if (rowTasks < kEnough && whole > 2 * kTask)
+  if (rowTasks < kEnough && whole > 2 * kTaskTime)
     splits = std::clamp<int64_t>(
         std::min<int64_t>(kEnough / rowTasks,
-                          int64_t(whole / kTask) / rowTasks / conv.groups),
+                          int64_t(whole / kTaskTime) / rowTasks / conv.groups),
         1, blocks);
   if (shared > 0)
     splits =
         std::clamp<int64_t>(int64_t(kRepeated * cost / shared) + 1, 1, splits);
-  if (shared > 0 && !conv.op.isMatMul && rowTasks > 1)
-    balance(perImage);
+  if (!conv.op.isMatMul && rowTasks > 1 && (shared > 0 || rowTasks < kEnough))
+    balance(perImage, shared > 0);
   countTasks(b, conv);
 }
 
 /// An even number of tasks of as many rows each, so that two threads end
 /// together; two halves of the channels where few rows leave no such number.
-void Tasking::balance(int64_t height) {
+void Tasking::balance(int64_t height, bool shared) {
   int64_t parts = llvm::divideCeil(height, rows) / 2 * 2;
   while (parts > 2 && height % parts)
     parts -= 2;
   constexpr int64_t kUneven = 16;
   rows = llvm::divideCeil(height, parts);
-  splits =
-      height % parts && height < kUneven ? std::min<int64_t>(2, blocks) : 1;
+  if (shared)
+    splits = 1;
+  if (height % parts && height < kUneven)
+    splits = std::min(std::max<int64_t>(splits, 2), blocks);
 }
 
 Tasking::Tasking(LoopBuilder &b, const ConvLoops &conv, int64_t blocks,
@@ -162,7 +177,11 @@ void Tasking::countTasks(LoopBuilder &b, const ConvLoops &conv) {
   const Image &out = conv.output;
   int64_t perImage = conv.op.isMatMul ? 1 : out.height;
   Value all = conv.op.isMatMul ? out.batch : b.mul(out.batch, out.height);
-  count = b.mul(b.ceilDiv(all, rows), splits * conv.groups);
+  rowTasks = b.ceilDiv(all, rows);
+  // Threads begin with neighbouring tasks: of the same rows, where those are
+  // equal (a thread wrote their input), else of the same channels.
+  rowsFirst = perImage % rows == 0;
+  count = b.mul(rowTasks, splits * conv.groups);
   bound =
       b.mul(out.batch, llvm::divideCeil(perImage, rows) * splits * conv.groups);
 }
@@ -191,14 +210,18 @@ void hwgq::forEachTask(LoopBuilder &b, const ConvLoops &conv,
       out.clearRow(b, n, y);
   };
   if (clear && parts > 1) { // tasks share rows
-    forEachRow(b, out, double(out.rowSize()), clearRow);
+    forEachRow(b, out, double(out.rowSize()) / 32, clearRow);
     clear = false;
   }
   b.tasks(tasking.count, [&](Value number) {
     Task task;
     task.number = number;
-    Value first = b.mul(b.div(number, parts), tasking.rows);
-    Value part = b.rem(number, parts);
+    Value part = b.rem(number, parts), rowTask = b.div(number, parts);
+    if (parts > 1 && !tasking.rowsFirst) {
+      part = arith::DivUIOp::create(b, number, tasking.rowTasks);
+      rowTask = arith::RemUIOp::create(b, number, tasking.rowTasks);
+    }
+    Value first = b.mul(rowTask, tasking.rows);
     if (conv.op.isMatMul) {
       task.row0 = b.index(0);
       task.row1 = b.index(1);

@@ -222,11 +222,12 @@ private:
       return Tasking(b, conv, blocks, cost());
     if (conv.op.isMatMul)
       rows = kMatrixRows;
-    constexpr int64_t kTask = 20'000, kTasks = 16;
+    constexpr int64_t kTasks = 16;
     int64_t lines =
         conv.op.isMatMul ? conv.rowLength(1) : std::max<int64_t>(1, out.height);
     int64_t rowTasks = llvm::divideCeil(lines, rows);
-    int64_t worth = int64_t(cost() * double(lines)) / kTask / conv.groups;
+    double whole = cost() * double(lines) + conv.weightTime();
+    int64_t worth = int64_t(whole / kTaskTime) / conv.groups;
     int64_t splits = std::min(kTasks, worth) / rowTasks;
     return Tasking(b, conv, blocks, rows,
                    std::clamp<int64_t>(splits, 1, blocks));

@@ -130,9 +130,8 @@ Image hwgq::allocateImage(LoopBuilder &b, RankedTensorType type, Value batch,
 }
 
 int64_t hwgq::rowsPerTask(double cost) {
-  constexpr double kTask = 20e3; // ns
-  return std::clamp<int64_t>(int64_t(std::ceil(kTask / std::max(cost, 0.1))), 1,
-                             4096);
+  return std::clamp<int64_t>(
+      int64_t(std::ceil(kTaskTime / std::max(cost, 0.1))), 1, 4096);
 }
 
 void hwgq::forEachRow(LoopBuilder &b, const Image &image, double cost,

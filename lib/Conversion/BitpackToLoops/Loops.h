@@ -188,7 +188,11 @@ Image allocateImage(LoopBuilder &b, mlir::RankedTensorType type,
 void forEachRow(LoopBuilder &b, const Image &image, double cost,
                 llvm::function_ref<void(mlir::Value, mlir::Value)> body);
 
-/// Rows that a task should take so that it runs for some 20 us.
+/// Nanoseconds that a task should take at least: the price of a parallel loop
+/// and of what a task does before its first result is small beside it.
+constexpr double kTaskTime = 8e3;
+
+/// Rows that a task should take so that it runs for kTaskTime.
 int64_t rowsPerTask(double cost);
 
 /// Codes of channels [word * 64 + offset, + lanes) of the pixel at `pixel` as
