@@ -34,6 +34,12 @@
     gaps between layers, short beside a scheduler's time slice. */
 #define SPIN_NANOSECONDS 100000
 
+/** A caller that waits this long, and twice as long as it worked, waits for a
+    worker that has lost its CPU: other programs or contexts need it. It then
+    works alone for ALONE_FACTOR times as long as it waited. */
+#define LOST_NANOSECONDS 500000
+#define ALONE_FACTOR 16
+
 /** The iterations of a thread: what nobody has taken of them yet. */
 struct share {
   alignas(64) _Atomic int64_t next;
@@ -50,11 +56,14 @@ struct hwgq_pool {
   alignas(64) _Atomic uint32_t gate;
   alignas(64) _Atomic uint32_t sleepers;
   _Atomic uint32_t caller_sleeps;
+  _Atomic int caller_cpu;
   _Atomic uint32_t stop;
   /* Written by the caller while the gate is closed and nobody is inside. */
   alignas(64) hwgq_task fn;
   void *env;
-  int shares; /**< one for each thread, no more than iterations */
+  int64_t opened;      /**< when */
+  int64_t alone_until; /**< the caller takes all of a loop until then */
+  int shares;          /**< one for each thread, no more than iterations */
   int threads;
   int spin; /**< 0 when there are more threads than CPUs */
   int started;
@@ -145,6 +154,20 @@ static void leave(struct hwgq_pool *pool) {
     futex_wake(&pool->gate, 1, WAKE_CALLER);
 }
 
+/** Leaves the CPU that the caller runs on, to which a system that wakes a
+    thread likes to bring it. */
+static void leave_cpu_of_caller(struct hwgq_pool *pool) {
+  int cpu = atomic_load_explicit(&pool->caller_cpu, memory_order_relaxed);
+  cpu_set_t all, others;
+  if (!pool->spin || sched_getcpu() != cpu ||
+      sched_getaffinity(0, sizeof all, &all) != 0)
+    return;
+  others = all;
+  CPU_CLR((size_t)cpu, &others);
+  if (sched_setaffinity(0, sizeof others, &others) == 0)
+    sched_setaffinity(0, sizeof all, &all);
+}
+
 static void *worker_main(void *argument) {
   struct worker *worker = argument;
   struct hwgq_pool *pool = worker->pool;
@@ -168,12 +191,16 @@ static void *worker_main(void *argument) {
     if (!atomic_load(&pool->stop))
       futex_wait(&pool->gate, gate, WAKE_WORKERS);
     atomic_fetch_sub(&pool->sleepers, 1);
+    leave_cpu_of_caller(pool);
   }
 }
 
 /** Closes the gate and waits until no worker is inside. */
 static void close_and_wait(struct hwgq_pool *pool) {
   uint32_t gate = atomic_fetch_and(&pool->gate, ~OPEN_BIT) & ~OPEN_BIT;
+  if ((gate & INSIDE_MASK) == 0)
+    return;
+  int64_t closed = nanoseconds();
   while ((gate & INSIDE_MASK) != 0) {
     uint32_t now = spin_while(pool, gate);
     if (now == gate) {
@@ -184,6 +211,10 @@ static void close_and_wait(struct hwgq_pool *pool) {
     }
     gate = now;
   }
+  int64_t now = nanoseconds(), waited = now - closed;
+  if (pool->spin && waited > LOST_NANOSECONDS &&
+      waited > 2 * (closed - pool->opened))
+    pool->alone_until = now + ALONE_FACTOR * waited;
 }
 
 void hwgq_pool_parallel_for(void *opaque, hwgq_task fn, void *env,
@@ -195,9 +226,16 @@ void hwgq_pool_parallel_for(void *opaque, hwgq_task fn, void *env,
     fn(env, 0, count);
     return;
   }
+  pool->opened = nanoseconds();
+  if (pool->opened < pool->alone_until) {
+    fn(env, 0, count);
+    return;
+  }
   pool->fn = fn;
   pool->env = env;
   deal(pool, count);
+  atomic_store_explicit(&pool->caller_cpu, sched_getcpu(),
+                        memory_order_relaxed);
   uint32_t gate = atomic_load(&pool->gate);
   atomic_store(&pool->gate, (gate + EPOCH_ONE) | OPEN_BIT);
   if (atomic_load(&pool->sleepers) != 0)

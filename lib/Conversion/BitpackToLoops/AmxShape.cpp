@@ -57,7 +57,7 @@ void AmxShape::chooseTasks(const ConvLoops &conv) {
     taskRows = std::min(conv.rowLength(kMatrixRows), kMatrixRows);
     double whole = row * double(taskRows) + conv.weightTime();
     taskSplits = evenSplits(
-        std::min<int64_t>(int64_t(whole / kTaskTime), kTasks), blocks);
+        std::min<int64_t>(std::lround(whole / kTaskTime), kTasks), blocks);
     stripLength = taskRows;
     stripTiles = llvm::divideCeil(taskRows, AmxTile::kRows);
     return;
@@ -65,7 +65,8 @@ void AmxShape::chooseTasks(const ConvLoops &conv) {
   int64_t height = std::max<int64_t>(1, conv.output.height);
   int64_t width = conv.output.width;
   double whole = row * double(height);
-  int64_t tasks = std::clamp<int64_t>(int64_t(whole / kTaskTime), 1, kTasks);
+  int64_t tasks =
+      std::clamp<int64_t>(std::lround(whole / kTaskTime), 1, kTasks);
   // Pixels of 1x1 windows are read by every split of the channels.
   int64_t splits = tasks / conv.groups;
   if (conv.kh * conv.kw == 1)
