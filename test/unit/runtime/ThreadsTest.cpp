@@ -15,6 +15,7 @@ struct hwgq_pool;
 hwgq_pool *hwgq_pool_create(int threads);
 void hwgq_pool_destroy(hwgq_pool *pool);
 void hwgq_pool_parallel_for(void *pool, hwgq_task fn, void *env, int64_t count);
+int hwgq_cpu_count(void);
 
 // The linker sends the runtime's calls here (--wrap).
 static std::atomic<int> allocations{0};
@@ -144,6 +145,44 @@ TEST(Threads, WaitsForAll) {
       },
       &done, 12);
   EXPECT_EQ(done, 12);
+  hwgq_pool_destroy(pool);
+}
+
+// A caller that waited long for a worker does the next loops alone.
+TEST(Threads, WorksAloneAfterALongWait) {
+  if (hwgq_cpu_count() < 2)
+    GTEST_SKIP() << "one CPU";
+  struct Loop {
+    std::thread::id caller = std::this_thread::get_id();
+    std::atomic<bool> slow{false}, met{false};
+    std::atomic<int> elsewhere{0};
+  };
+  auto body = [](void *env, int64_t, int64_t) {
+    auto *loop = static_cast<Loop *>(env);
+    if (std::this_thread::get_id() != loop->caller) {
+      ++loop->elsewhere;
+      loop->met = true;
+      if (loop->slow)
+        std::this_thread::sleep_for(std::chrono::milliseconds(200));
+    } else if (loop->slow) { // long enough for the worker to come
+      auto end =
+          std::chrono::steady_clock::now() + std::chrono::milliseconds(10);
+      while (!loop->met && std::chrono::steady_clock::now() < end)
+        std::this_thread::yield();
+    }
+  };
+  hwgq_pool *pool = hwgq_pool_create(2);
+  bool met = false;
+  for (int turn = 0; turn < 100 && !met; ++turn) {
+    Loop first;
+    first.slow = true;
+    hwgq_pool_parallel_for(pool, body, &first, 2);
+    met = first.met;
+  }
+  EXPECT_TRUE(met);
+  Loop next;
+  hwgq_pool_parallel_for(pool, body, &next, 100);
+  EXPECT_EQ(next.elsewhere, 0);
   hwgq_pool_destroy(pool);
 }
 
