@@ -219,10 +219,10 @@ private:
         if (auto d = dyn_cast<AffineDimExpr>(expr);
             d && int64_t(d.getPosition()) == *index) {
           OpBuilder b(dim);
-          auto asked = tensor::DimOp::create(b, dim.getLoc(), input->get(), i);
-          position[asked] = position.lookup(dim);
-          dim.replaceAllUsesWith(asked.getResult());
-          dim.erase();
+          auto at = arith::ConstantIndexOp::create(b, dim.getLoc(), i);
+          position[at] = position.lookup(dim);
+          dim.getSourceMutable().assign(input->get());
+          dim.getIndexMutable().assign(at);
           return true;
         }
     return false;
