@@ -304,7 +304,7 @@ private:
       padded = relayoutTo(asImage(current, d), padded);
       current = RankedTensorType::get(shape, type.getElementType(),
                                       current.getEncoding());
-      int64_t at = d == 0 ? 0 : d == rank - 1 ? 3 : 2, inner = 1;
+      int64_t at = imageDim(d, rank), inner = 1;
       if (at == 2)
         for (int64_t size : ArrayRef(shape).slice(d + 1).drop_back())
           inner *= size;
@@ -330,7 +330,7 @@ private:
                              : relayoutTo(asImage(part.getType(), dim), part));
     }
     if (!image)
-      dim = dim == 0 ? 0 : dim == rank - 1 ? 3 : 2;
+      dim = imageDim(dim, rank);
     Value whole = bitpack::ConcatOp::create(
         builder, op.getLoc(), image ? type : asImage(type, op.getDim()), inputs,
         builder.getI64IntegerAttr(dim));
@@ -339,9 +339,14 @@ private:
     return finish(op, whole.getDefiningOp());
   }
 
+  /// Where dimension `dim` of a tensor stands in asImage(type, dim).
+  static int64_t imageDim(int64_t dim, int64_t rank) {
+    return dim == 0 ? 0 : dim == rank - 1 ? 3 : 2;
+  }
+
   /// A packed tensor of another rank as an image with the same memory, in
   /// which dimension `dim` is the first (0), the channels (3) or leads the
-  /// third; the batch stays alone.
+  /// third (2); the batch stays alone.
   static RankedTensorType asImage(Type packed, int64_t dim) {
     auto type = cast<RankedTensorType>(packed);
     ArrayRef<int64_t> shape = type.getShape();

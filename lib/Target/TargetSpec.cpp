@@ -154,14 +154,14 @@ static Expected<TargetSpec> resolveX86(StringRef name) {
   return spec;
 }
 
-/// Bytes of a scalable register of a CPU. Where it is 16, as on most, NEON does
-/// the same with as many instructions (docs/Performance.md), so that modules
-/// use and ask for no scalable registers there.
-static unsigned getScalableBytes(StringRef cpu) {
-  return StringSwitch<unsigned>(cpu)
-      .Cases({"neoverse-v1", "neoverse-512tvb", "fujitsu-monaka"}, 32)
-      .Case("a64fx", 64)
-      .Default(16);
+/// Whether scalable registers of a CPU are longer than those of NEON. Where
+/// they are not, as on most, NEON does the same with as many instructions
+/// (docs/Performance.md), so that modules use and ask for none there.
+static bool hasLongScalableRegisters(StringRef cpu) {
+  return StringSwitch<bool>(cpu)
+      .Cases({"neoverse-v1", "neoverse-512tvb", "fujitsu-monaka", "a64fx"},
+             true)
+      .Default(false);
 }
 
 /// An AArch64 CPU by LLVM's name, or `generic`, and further features.
@@ -175,7 +175,7 @@ static Expected<TargetSpec> resolveAArch64(StringRef name, StringRef cpu,
                   {}};
   SmallVector<StringRef> parts;
   features.split(parts, '+', -1, /*KeepEmpty=*/false);
-  if (cpu != "generic" && getScalableBytes(cpu) == 16)
+  if (cpu != "generic" && !hasLongScalableRegisters(cpu))
     spec.llvmFeatures = "-sve";
   for (StringRef part : parts) {
     if (!knownFeatures(spec.arch).contains(part))

@@ -1,4 +1,5 @@
 //===- BitpackFuseEpilogues.cpp - groups computed in one loop -------------===//
+#include "hwgq/Conversion/TensorToLoops.h"
 #include "hwgq/Dialect/Bitpack.h"
 #include "hwgq/Passes.h"
 #include "mlir/Analysis/TopologicalSortUtils.h"
@@ -28,14 +29,6 @@ bool isRoot(Operation *op) {
   return isa<bitpack::Conv2DOp, bitpack::MatMulOp, bitpack::AvgPoolOp,
              hwgq::MaxPoolOp, hwgq::AvgPoolOp>(op) &&
          isElement(getElementTypeOrSelf(op->getResult(0).getType()));
-}
-
-bool hasVectorBody(linalg::GenericOp op) {
-  return llvm::all_of(op.getRegion().front().without_terminator(),
-                      [](Operation &inner) {
-                        return inner.hasTrait<OpTrait::ConstantLike>() ||
-                               inner.hasTrait<OpTrait::Vectorizable>();
-                      });
 }
 
 /// A generic that computes each element of its results from the elements of

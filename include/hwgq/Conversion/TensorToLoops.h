@@ -16,6 +16,15 @@ void populateTensorToLoopsPatterns(mlir::RewritePatternSet &patterns,
                                    const mlir::TypeConverter &converter,
                                    const LoopOptions &options);
 
+/// Whether each op of the body has a form on vectors.
+inline bool hasVectorBody(mlir::linalg::GenericOp op) {
+  return llvm::all_of(op.getRegion().front().without_terminator(),
+                      [](mlir::Operation &inner) {
+                        return inner.hasTrait<mlir::OpTrait::ConstantLike>() ||
+                               inner.hasTrait<mlir::OpTrait::Vectorizable>();
+                      });
+}
+
 class GenericLowering;
 
 /// An element-wise linalg.generic whose result is an image [N][H][W][C], for

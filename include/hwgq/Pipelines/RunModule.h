@@ -13,10 +13,10 @@ struct ArrayView {
   llvm::ArrayRef<char> bytes;
 };
 
-/// Opens the bytes of a module file and runs it once. `read`
-/// gives an array for each input, which fits it; `allocate` takes an output,
-/// its sizes and bytes and gives room for them. Both tell their errors
-/// themselves and give nothing then; `fail` takes those of the runtime.
+/// Opens the bytes of a module file and runs it once. `read` gives an array for
+/// each input, which fits it; `allocate` takes an output, its sizes and bytes
+/// and gives room for them. Both tell their errors themselves and give nothing
+/// then; `fail` takes those of the runtime.
 bool runModule(
     llvm::StringRef file,
     llvm::function_ref<

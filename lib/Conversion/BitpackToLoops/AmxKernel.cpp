@@ -175,8 +175,7 @@ private:
               length,  b.ceilDiv(length, AmxTile::kRows)};
     }
     Value n = b.div(task.row0, out.height), y = b.rem(task.row0, out.height);
-    Value start =
-        in.at(b, n, b.add(conv.firstRow(b, y), -in.top), b.index(-conv.left));
+    Value start = conv.firstTap(b, n, y, zero);
     if (conv.groups > 1)
       start = b.add(start, b.mul(task.group, conv.groupIn));
     return {n, y, zero, start, b.index(shape.length()), b.index(shape.tiles())};

@@ -35,7 +35,6 @@ void AmxShape::chooseWindow(const ConvLoops &conv) {
   // Equal steps, of whole groups of four bytes.
   for (tile.steps = llvm::divideCeil(bytes, 64); bytes % (4 * tile.steps);)
     ++tile.steps;
-  placeBytes = bytes;
   tile.depth = bytes / tile.steps;
 }
 

@@ -42,7 +42,6 @@ struct AmxShape {
   Form form;
   Weights weights = Weights::Bytes;
   AmxTile tile;
-  int64_t placeBytes = 0; // of a place of the window
   int64_t tilesPerRow = 1, blocksOfGroup = 1;
   int64_t taskRows = 1, taskSplits = 1;
   /// All blocks of channels of the task are computed for a block of pixels

@@ -54,6 +54,9 @@ struct ConvLoops {
   void alignGroups(LoopBuilder &b);
   /// The row, counted with the halo, of the first tap of output row y.
   mlir::Value firstRow(LoopBuilder &b, mlir::Value y) const;
+  /// The element of the input where the first tap of output (n, y, x) begins.
+  mlir::Value firstTap(LoopBuilder &b, mlir::Value n, mlir::Value y,
+                       mlir::Value x) const;
 };
 
 /// How the work of a kernel is cut: the outputs of a task are rows

@@ -111,6 +111,11 @@ Value ConvLoops::firstRow(LoopBuilder &b, Value y) const {
   return b.add(b.mul(y, strideY), input.top - top);
 }
 
+Value ConvLoops::firstTap(LoopBuilder &b, Value n, Value y, Value x) const {
+  return input.at(b, n, b.add(b.mul(y, strideY), -top),
+                  b.add(b.mul(x, strideX), -left));
+}
+
 double ConvLoops::weightTime() const {
   constexpr double kByte = 0.04; // ns, from the outer caches
   CodeType code = weightCode();

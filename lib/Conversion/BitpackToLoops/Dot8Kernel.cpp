@@ -119,10 +119,8 @@ private:
         b, conv, task, pixels, [&](Value n, Value y, Value x, int64_t count) {
           Dot8Tile part = tile;
           part.pixels = count;
-          Value at = conv.op.isMatMul
-                         ? b.mul(x, in.pixelSize())
-                         : in.at(b, n, b.add(b.mul(y, conv.strideY), -conv.top),
-                                 b.add(b.mul(x, conv.strideX), -conv.left));
+          Value at = conv.op.isMatMul ? b.mul(x, in.pixelSize())
+                                      : conv.firstTap(b, n, y, x);
           if (conv.groups > 1)
             at = b.add(at, b.mul(task.group, conv.groupIn));
           Values products =

@@ -57,9 +57,9 @@ Value hwgq::getBatch(LoopBuilder &b, RankedTensorType type, Value memory) {
   return product;
 }
 
-/// Everything but memory and batch.
-static Image describe(RankedTensorType type) {
+Image hwgq::describeImage(RankedTensorType type, Value batch) {
   Image image;
+  image.batch = batch;
   ArrayRef<int64_t> shape = type.getShape();
   image.channels = shape.empty() ? 1 : shape.back();
   if (shape.size() == 4) {
@@ -80,23 +80,15 @@ static Image describe(RankedTensorType type) {
   return image;
 }
 
-Image hwgq::describeImage(RankedTensorType type, Value batch) {
-  Image image = describe(type);
-  image.batch = batch;
-  return image;
-}
-
 Image hwgq::viewImage(LoopBuilder &b, RankedTensorType type, Value memory) {
-  Image image = describe(type);
+  Image image = describeImage(type, getBatch(b, type, memory));
   image.memory = b.flat(memory);
-  image.batch = getBatch(b, type, memory);
   return image;
 }
 
 Image hwgq::allocateImage(LoopBuilder &b, RankedTensorType type, Value batch,
                           Value &memory) {
-  Image image = describe(type);
-  image.batch = batch;
+  Image image = describeImage(type, batch);
   ArrayRef<int64_t> shape = type.getShape();
   Values sizes;
   if (!type.hasStaticShape()) { // the first dimension

@@ -168,7 +168,7 @@ struct Image {
 };
 
 /// The image that a tensor of `type` is, without memory.
-Image describeImage(mlir::RankedTensorType type, mlir::Value batch);
+Image describeImage(mlir::RankedTensorType type, mlir::Value batch = {});
 
 /// A view of `memory`, the converted value of a tensor of `type`.
 Image viewImage(LoopBuilder &b, mlir::RankedTensorType type,

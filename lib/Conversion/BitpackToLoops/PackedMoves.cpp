@@ -156,26 +156,6 @@ struct RelayoutPattern : LoopPattern<bitpack::RelayoutOp> {
     });
   }
 
-  static Image describeImage(RankedTensorType type) {
-    Image image;
-    ArrayRef<int64_t> shape = type.getShape();
-    bitpack::LayoutAttr layout = bitpack::getLayout(type);
-    image.layout = layout;
-    image.code = cast<CodeType>(type.getElementType());
-    image.planes = image.code.getBits();
-    image.channels = shape.back();
-    image.words = llvm::divideCeil(image.channels, 64);
-    if (shape.size() == 4) {
-      image.height = shape[1];
-      image.width = shape[2];
-      image.top = layout.getTop();
-      image.left = layout.getLeft();
-      image.bottom = layout.getBottom();
-      image.right = layout.getRight();
-    }
-    return image;
-  }
-
   static void copyRows(LoopBuilder &b, const Image &in, const Image &out) {
     forEachRow(b, out, double(out.rowSize()) / 4, [&](Value n, Value y) {
       if (out.hasHalo())

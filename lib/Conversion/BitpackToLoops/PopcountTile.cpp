@@ -86,7 +86,7 @@ public:
 
   SmallVector<Value> emit() {
     SmallVector<Value> sums(tile.pixels * vectors);
-    int64_t pairs = tile.planesA * tile.planesW;
+    int64_t pairs = tile.numPlanePairs();
     int64_t group = getPopcountPlanePairs(target, tile);
     for (int64_t first = 0; first < pairs; first += group) {
       firstPair = first;
@@ -147,14 +147,14 @@ private:
     SmallVector<Values> ws(tile.planesW);
     Values result(sums);
     for (int64_t pair = 0; pair < numPairs; ++pair) {
-      int64_t pa = (firstPair + pair) % tile.planesA;
-      Values &w = ws[(firstPair + pair) / tile.planesA];
+      PopcountTile::PlanePair planes = tile.planePair(firstPair + pair);
+      Values &w = ws[planes.w];
       if (w.empty())
-        w = loadWeights(ky, tap, (firstPair + pair) / tile.planesA);
+        w = loadWeights(ky, tap, planes.w);
       for (int64_t p = 0; p < tile.pixels; ++p) {
         Value word = memref::LoadOp::create(
             b, loc, acts,
-            ValueRange{n, y, addConst(x, p * tile.pixelStep + pa)});
+            ValueRange{n, y, addConst(x, p * tile.pixelStep + planes.a)});
         Value a = vector::BroadcastOp::create(b, loc, words, word);
         for (int64_t v = 0; v < vectors; ++v) {
           Value &sum = result[slot(pair, p, v)];
@@ -291,10 +291,7 @@ private:
   /// sums += c * counts for the pairs just counted.
   void combine(ValueRange counts, Values &sums) {
     for (int64_t pair = 0; pair < numPairs; ++pair) {
-      int64_t pa = (firstPair + pair) % tile.planesA;
-      int64_t pw = (firstPair + pair) / tile.planesA;
-      bool negative = (tile.signedA && pa == tile.planesA - 1) !=
-                      (tile.signedW && pw == tile.planesW - 1);
+      auto [pa, pw, negative] = tile.planePair(firstPair + pair);
       for (int64_t i = 0; i < tile.pixels * vectors; ++i) {
         Value c = counts[pair * tile.pixels * vectors + i];
         if (pa + pw)

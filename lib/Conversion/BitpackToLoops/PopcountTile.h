@@ -47,6 +47,19 @@ struct PopcountTile {
   int64_t tapStepX = 0;    // from a tap to the next: dilation*words*planesA
   int64_t tapStepY = 1;    // rows from a tap to the next: dilation
   bool prefetches = false; // weights that no nearer cache will hold
+
+  /// Plane a of the input against plane w of the weights, whose count weighs
+  /// 2^(a + w), negative or not.
+  struct PlanePair {
+    int64_t a, w;
+    bool negative;
+  };
+  int64_t numPlanePairs() const { return planesA * planesW; }
+  PlanePair planePair(int64_t number) const {
+    int64_t a = number % planesA, w = number / planesA;
+    return {a, w,
+            (signedA && a == planesA - 1) != (signedW && w == planesW - 1)};
+  }
 };
 
 /// Registers of sums of a tile for each pixel and pair of planes, and pairs of

@@ -48,7 +48,7 @@ private:
           b, predicate, b.sub(b.index(tile.block), channels[v])));
     }
     Values total(tile.pixels * vectors);
-    int64_t pairs = tile.planesA * tile.planesW;
+    int64_t pairs = tile.numPlanePairs();
     for (firstPair = 0; firstPair < pairs; firstPair += most) {
       numPairs = std::min(most, pairs - firstPair);
       combine(countPairs(), total);
@@ -84,18 +84,18 @@ private:
     Value x = b.add(acts[3], offsetOf(tap));
     SmallVector<Values> ws(tile.planesW);
     for (int64_t pair = 0; pair < numPairs; ++pair) {
-      int64_t pa = (firstPair + pair) % tile.planesA;
-      int64_t pw = (firstPair + pair) / tile.planesA;
-      if (ws[pw].empty())
-        ws[pw] = loadWeights(ky, tap, pw);
+      PopcountTile::PlanePair planes = tile.planePair(firstPair + pair);
+      Values &w = ws[planes.w];
+      if (w.empty())
+        w = loadWeights(ky, tap, planes.w);
       for (int64_t p = 0; p < tile.pixels; ++p) {
         Value word = memref::LoadOp::create(
             b, acts[0],
-            ValueRange{acts[1], y, b.add(x, p * tile.pixelStep + pa)});
+            ValueRange{acts[1], y, b.add(x, p * tile.pixelStep + planes.a)});
         Value a = b.broadcast(words, word);
         for (int64_t v = 0; v < vectors; ++v) {
           Value &sum = counts[(pair * tile.pixels + p) * vectors + v];
-          sum = b.add(sum, math::CtPopOp::create(b, b.andi(a, ws[pw][v])));
+          sum = b.add(sum, math::CtPopOp::create(b, b.andi(a, w[v])));
         }
       }
     }
@@ -115,10 +115,7 @@ private:
   /// total += c_p * c_q * counts.
   void combine(ValueRange counts, Values &total) {
     for (int64_t pair = 0; pair < numPairs; ++pair) {
-      int64_t pa = (firstPair + pair) % tile.planesA;
-      int64_t pw = (firstPair + pair) / tile.planesA;
-      bool negative = (tile.signedA && pa == tile.planesA - 1) !=
-                      (tile.signedW && pw == tile.planesW - 1);
+      auto [pa, pw, negative] = tile.planePair(firstPair + pair);
       for (auto [i, sum] : llvm::enumerate(total)) {
         Value c = counts[pair * total.size() + i];
         if (pa + pw)

@@ -1,10 +1,10 @@
-//===- GenericLowering.h - one linalg.generic to vector loops ----*- C++
-//-*-===//
+//===- GenericLowering.h - a linalg.generic to vector loops -----*- C++ -*-===//
 #ifndef HWGQ_LIB_CONVERSION_TENSORTOLOOPS_GENERICLOWERING_H
 #define HWGQ_LIB_CONVERSION_TENSORTOLOOPS_GENERICLOWERING_H
 
 #include "../VectorBody.h"
 #include "Internal.h"
+#include "hwgq/Conversion/TensorToLoops.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 
 namespace hwgq {
@@ -44,7 +44,6 @@ private:
   bool findLoopSizes();
   bool chooseOrder();
   bool canVectorize();
-  bool hasVectorBody();
   std::optional<Along> alongWidth(mlir::Type memory, mlir::AffineMap map);
   bool canInterleave();
   void emitInterleaved(mlir::OpBuilder &builder);

@@ -57,7 +57,7 @@ bool GenericLowering::canInterleave() {
   if (vectorizable && isa<Attribute>(sizes[parallel.back()]) &&
       *getConstantIntValue(sizes[parallel.back()]) >= lanes)
     return false;
-  if (parallel.size() < 3 || !reduction.empty() || !hasVectorBody())
+  if (parallel.size() < 3 || !reduction.empty() || !hasVectorBody(op))
     return false;
   std::optional<int64_t> width =
       getConstantIntValue(sizes[parallel[parallel.size() - 2]]);
@@ -205,7 +205,7 @@ void GenericLowering::emitInterleaved(OpBuilder &builder) {
 /// at least a vector.
 std::optional<unsigned> GenericLowering::findTransposed() {
   if (vectorizable || parallel.size() < 2 || !reduction.empty() ||
-      !hasVectorBody())
+      !hasVectorBody(op))
     return std::nullopt;
   unsigned last = parallel.back();
   auto fills = [&](unsigned dim) {

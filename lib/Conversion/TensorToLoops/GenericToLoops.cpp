@@ -68,15 +68,7 @@ bool GenericLowering::canVectorize() {
           return false;
       }
   }
-  return hasVectorBody();
-}
-
-bool GenericLowering::hasVectorBody() {
-  return llvm::all_of(op.getRegion().front().without_terminator(),
-                      [](Operation &inner) {
-                        return inner.hasTrait<OpTrait::ConstantLike>() ||
-                               inner.hasTrait<OpTrait::Vectorizable>();
-                      });
+  return hasVectorBody(op);
 }
 
 void GenericLowering::allocateResults(const TypeConverter &converter) {
