@@ -14,7 +14,7 @@ static llvm::Error parseFloats(StringRef text, std::vector<float> &values) {
   for (StringRef part : parts) {
     double value;
     if (part.getAsDouble(value) || !std::isfinite(float(value)))
-      return llvm::createStringError("'" + part + "' is not a finite number");
+      return llvm::createStringError("input: '" + part + "' is not a finite number");
     values.push_back(float(value));
   }
   return llvm::Error::success();
@@ -28,7 +28,7 @@ llvm::Expected<Preprocessing> Preprocessing::parse(StringRef text) {
   rest.split(parts, ',', -1, /*KeepEmpty=*/false);
   if (name.empty() || parts.empty())
     return llvm::createStringError(
-        "--input takes NAME:u8,nhwc,scale=S,mean=A/B/C,std=D/E/F, not '" +
+        "input takes NAME:u8,nhwc,scale=S,mean=A/B/C,std=D/E/F, not '" +
         text + "'");
   for (StringRef part : parts) {
     auto [key, value] = part.split('=');
@@ -43,10 +43,10 @@ llvm::Expected<Preprocessing> Preprocessing::parse(StringRef text) {
       if (llvm::Error error = parseFloats(value, target))
         return std::move(error);
       if (key != "mean" && llvm::is_contained(target, 0.0f))
-        return llvm::createStringError("--input: " + key + " must not be 0");
+        return llvm::createStringError("input: " + key + " must not be 0");
     } else {
       return llvm::createStringError(
-          "--input: unknown part '" + part +
+          "input: unknown part '" + part +
           "'; u8, f32, nhwc, nchw, scale=, mean=, std=");
     }
   }

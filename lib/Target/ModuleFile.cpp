@@ -195,21 +195,28 @@ Error hwgq::writeFile(StringRef path, StringRef contents, bool executable) {
       path, [&](raw_ostream &os) { os << contents; }, executable);
 }
 
+/// Prints all of it; what the system refused is an error.
+static Error printTo(raw_fd_ostream &stream, const Twine &name,
+                     function_ref<void(raw_ostream &)> print) {
+  print(stream);
+  stream.flush();
+  std::error_code code = stream.error();
+  stream.clear_error();
+  return code ? createStringError(code, "cannot write " + name + ": " + code.message())
+              : Error::success();
+}
+
 Error hwgq::writeFile(StringRef path,
                       function_ref<void(raw_ostream &)> print,
                       bool executable) {
-  if (path == "-") {
-    print(outs());
-    return Error::success();
-  }
+  if (path == "-")
+    return printTo(outs(), "standard output", print);
   // A special file (/dev/null) is written to, not replaced.
   if (sys::fs::exists(path) && !sys::fs::is_regular_file(path)) {
     std::error_code code;
     raw_fd_ostream stream(path, code);
-    if (!code)
-      print(stream);
-    return code ? createStringError(code, "cannot write '" + path + "'")
-                : Error::success();
+    return code ? createStringError(code, "cannot write '" + path + "': " + code.message())
+                : printTo(stream, "'" + path.str() + "'", print);
   }
   unsigned mode = sys::fs::all_read | sys::fs::owner_write |
                   (executable ? sys::fs::all_exe : 0);
@@ -220,13 +227,9 @@ Error hwgq::writeFile(StringRef path,
     return createStringError("cannot write '" + path + "'; is its folder there and writable?");
   }
   raw_fd_ostream stream(temp->FD, /*shouldClose=*/false);
-  print(stream);
-  stream.flush();
-  if (stream.has_error()) {
-    std::error_code code = stream.error();
-    stream.clear_error();
+  if (Error error = printTo(stream, "'" + path.str() + "'", print)) {
     consumeError(temp->discard());
-    return createStringError(code, "cannot write '" + path + "': " + code.message());
+    return error;
   }
   if (Error error = temp->keep(path)) {
     consumeError(std::move(error));

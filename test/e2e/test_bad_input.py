@@ -4,6 +4,7 @@ never a signal or a dump (programs.run checks those on every call)."""
 import os
 import pathlib
 import random
+import subprocess
 
 import numpy as np
 import pytest
@@ -121,6 +122,7 @@ def test_bad_options(option, good, tmp_path):
     output = tmp_path / "model.so"
     result = programs.run("hwgq-compile", good / "model.onnx", "-o", output, option, status=1, **LIMITS)
     assert option.split("=")[0].lstrip("-") in result.stderr or option.split("=")[-1] in result.stderr, result
+    assert "error: ---" not in result.stderr and "--'" not in result.stderr, result
     assert not programs.leftovers(output)
 
 
@@ -132,11 +134,26 @@ def test_unwritable_outputs(good, tmp_path):
         programs.refused("hwgq-compile", model, "-o", output, says=output.name)
         assert sorted(p.name for p in tmp_path.iterdir()) == ["file", "folder"]
         assert not list((tmp_path / "folder").iterdir())
-    programs.refused("hwgq-compile", model, "-o", tmp_path / "m.so", f"--report={tmp_path / 'absent' / 'r.json'}", says="r.json")
+    report = tmp_path / "absent" / "r.json"
+    programs.refused("hwgq-compile", model, "-o", tmp_path / "m.so", f"--report={report}", says="r.json", outputs=[tmp_path / "m.so"])
+    report = tmp_path / "r.json"
+    programs.refused("hwgq-compile", model, "-o", tmp_path / "folder", f"--report={report}", says="folder", outputs=[report])
     programs.refused("hwgq-run", module, x, "-o", tmp_path / "file", says="file")
     programs.refused("hwgq-run", module, x, "-o", tmp_path / "file" / "out", says="file")
     programs.refused("hwgq-eval", model, x, "-o", tmp_path / "file" / "out", says="file")
     assert (tmp_path / "file").read_text() == "keep"
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no device that is always full")
+@pytest.mark.parametrize("emit", ("so", "asm", "header"))
+def test_full_device(emit, good):
+    model = good / "model.onnx"
+    programs.refused("hwgq-compile", model, "-o", "/dev/full", f"--emit={emit}", says="cannot write '/dev/full': No space left")
+    if emit != "so":
+        with open("/dev/full", "w") as full:
+            command = [programs.BIN / "hwgq-compile", model, "-o", "-", f"--emit={emit}"]
+            done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True)
+        assert done.returncode == 1 and "error: cannot write standard output: No space left" in done.stderr
 
 
 def test_failure_keeps_the_old_output(good, tmp_path):

@@ -114,7 +114,7 @@ static Expected<std::string> makeExecutable(StringRef module, const TargetSpec &
 /// Writes DIR/<number>-<phase>.mlir.
 static LogicalResult dumpPhase(mlir::ModuleOp module, Phase phase) {
   SmallString<256> path(dumpPhases);
-  if (std::error_code code = sys::fs::create_directories(path))
+  if (std::error_code code = sys::fs::create_directories(path, /*IgnoreExisting=*/true, sys::fs::all_all))
     return module.emitError("cannot create '" + dumpPhases + "': " + code.message());
   sys::path::append(path, formatv("{0}-{1}.mlir", static_cast<int>(phase), getPhaseName(phase)).str());
   std::string text;
@@ -215,11 +215,15 @@ static int compile(mlir::MLIRContext &context, Printer &printer,
     else
       os << *contents;
   };
-  if (Error error = writeFile(output, print, executable))
-    return fail(toString(std::move(error)));
+  // The report first: where it cannot be written, the old output stays.
   if (!report.empty())
     if (Error error = writeFile(report, compilation.getReport() + "\n"))
       return fail(toString(std::move(error)));
+  if (Error error = writeFile(output, print, executable)) {
+    if (!report.empty() && sys::fs::is_regular_file(report))
+      sys::fs::remove(report);
+    return fail(toString(std::move(error)));
+  }
   return 0;
 }
 

@@ -155,7 +155,7 @@ static bool writeOne(const std::string &path, const Array &array) {
 bool hwgq::eval::writeOutputs(ArrayRef<Port> ports, ArrayRef<Array> arrays,
                               const std::string &directory) {
   bool existed = sys::fs::exists(directory);
-  if (std::error_code error = sys::fs::create_directory(directory)) {
+  if (std::error_code error = sys::fs::create_directory(directory, /*IgnoreExisting=*/true, sys::fs::all_all)) {
     fail("%s: %s", directory.c_str(), error.message().c_str());
     return false;
   }
