@@ -24,10 +24,14 @@ ArrayRef<int64_t> shapeOf(Value value) {
 
 bool isElement(Type type) { return type.isF32() || type.isInteger(32); }
 
+bool isContractionOrPool(Operation *op) {
+  return isa<bitpack::Conv2DOp, bitpack::MatMulOp, bitpack::AvgPoolOp,
+             hwgq::MaxPoolOp, hwgq::AvgPoolOp>(op);
+}
+
 /// Results are plain f32 or i32, so that element-wise ops may follow.
 bool isRoot(Operation *op) {
-  return isa<bitpack::Conv2DOp, bitpack::MatMulOp, bitpack::AvgPoolOp,
-             hwgq::MaxPoolOp, hwgq::AvgPoolOp>(op) &&
+  return isContractionOrPool(op) &&
          isElement(getElementTypeOrSelf(op->getResult(0).getType()));
 }
 
@@ -117,8 +121,8 @@ private:
   static void askEarlier(tensor::DimOp dim) {
     std::optional<int64_t> index = dim.getConstantIndex();
     auto keepsSize = [&](Operation *op) {
-      return isa_and_nonnull<hwgq::AffineOp>(op) ||
-             (isa_and_nonnull<bitpack::Conv2DOp>(op) && index == 0);
+      return op && (isa<hwgq::AffineOp>(op) ||
+                    (isContractionOrPool(op) && index == 0));
     };
     Value source = dim.getSource();
     while (keepsSize(source.getDefiningOp()))

@@ -132,6 +132,28 @@ func.func @pool(%x: tensor<1x8x8x16xf32>, %bias: tensor<16xf32>, %out: tensor<1x
   return %q, %t : tensor<1x4x4x16x!hwgq.code<b1>, #bitpack.layout<planes>>, tensor<1x8x8x16x!hwgq.code<b1>, #bitpack.layout<planes>>
 }
 
+// The batch of a pool's result is that of its input.
+
+// CHECK-LABEL: @poolSize
+// CHECK: tensor.dim %arg0
+// CHECK: bitpack.fused
+// CHECK-NEXT: hwgq.max_pool
+// CHECK-NEXT: linalg.generic
+func.func @poolSize(%x: tensor<?x8x8x16xf32>, %bias: tensor<16xf32>) -> tensor<?x4x4x16xf32> {
+  %zero = arith.constant 0 : index
+  %p = hwgq.max_pool %x {kernel = array<i64: 2, 2>, strides = array<i64: 2, 2>, pads = array<i64: 0, 0, 0, 0>, dilations = array<i64: 1, 1>}
+      : tensor<?x8x8x16xf32> -> tensor<?x4x4x16xf32>
+  %batch = tensor.dim %p, %zero : tensor<?x4x4x16xf32>
+  %out = tensor.empty(%batch) : tensor<?x4x4x16xf32>
+  %s = linalg.generic {indexing_maps = [#same, #channel, #same], iterator_types = ["parallel", "parallel", "parallel", "parallel"]}
+      ins(%p, %bias : tensor<?x4x4x16xf32>, tensor<16xf32>) outs(%out : tensor<?x4x4x16xf32>) {
+  ^bb0(%a: f32, %b: f32, %o: f32):
+    %0 = arith.addf %a, %b : f32
+    linalg.yield %0 : f32
+  } -> tensor<?x4x4x16xf32>
+  return %s : tensor<?x4x4x16xf32>
+}
+
 // An op that reads nothing of the shape of its result stays alone.
 
 // CHECK-LABEL: @outer

@@ -359,7 +359,7 @@ def max_pool(x, window, outputs, falling):
     best_high = best_low = None
 
     def maximum(a, b):  # NaN stays, -0 < +0
-        with np.errstate(invalid="ignore"):
+        with np.errstate(invalid="ignore", over="ignore"):
             return np.where((a == 0) & (b == 0), a + b, np.maximum(a, b))
 
     for (_, _, a), (_, _, b) in zip(window.taps(x, low, outputs), window.taps(x, high, outputs)):
@@ -393,6 +393,31 @@ def test_max_pool(tmp_path, seed):
                          shape, kind)
         program.output(y, max_pool(values, window, outputs, falling), kind)
     check(tmp_path, program, kernels=("auto",))
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_max_pool_of_specials(tmp_path, target):
+    """NaNs of both signs, zeros of both signs and infinities in all places of a window, minima included."""
+    if not can_run(target):
+        pytest.skip("this machine does not run it")
+    program = Program(750)
+    rng = program.rng
+    negative_nan = np.array([0xFFC00001], np.uint32).view(np.float32)[0]
+    kinds = [[0.0, -0.0], [-0.0, -1.0, -np.inf], [0.0, -0.0, np.nan], [-0.0, negative_nan, -1e-45], [-np.inf, np.inf, 1e-45],
+             [-np.inf, -3e38], [-np.inf, np.nan, negative_nan, -0.0], [1.0, 2.0, -3.0, negative_nan]]
+    for c, window in [(70, Window((3, 3), (2, 2), (1, 1, 1, 1))), (19, Window((3, 3), (1, 1), (0, 2, 1, 0), (1, 2))),
+                      (33, Window((2, 9), (1, 2), (0, 3, 1, 4))), (3, Window((1, 1), (2, 3)))]:
+        size = (7, 19)
+        name, x = program.input((4, *size, c))
+        for n, i in itertools.product(range(4), range(c)):
+            x[n, ..., i] = rng.choice(np.array(kinds[(n + i) % len(kinds)], np.float32), size)
+        outputs = [window.output(s, d) for d, s in enumerate(size)]
+        for falling in (np.zeros(c, bool), rng.integers(0, 2, c).astype(bool)):
+            extra = f", falling = array<i1: {', '.join(str(bool(f)).lower() for f in falling)}>"
+            y = program.emit(f"hwgq.max_pool {name} {pool_attributes(window, extra)} : {program.type(x.shape, 'f32')}",
+                             (4, *outputs, c), "f32")
+            program.output(y, max_pool(x, window, outputs, falling), "f32")
+    check(tmp_path, program, kernels=("auto",), targets=[target, target])
 
 
 @pytest.mark.parametrize("seed", range(3))

@@ -23,23 +23,40 @@ std::pair<Value, Value> PoolWindow::range(LoopBuilder &b, Value at, unsigned d,
 
 Values PoolWindow::reduce(LoopBuilder &b, Value y, Value x, ValueRange inits,
                           TapBody body, bool inside) const {
+  auto taps = [&](Value iy, ArrayRef<Value> columns, ValueRange inner) {
+    Values values(inner);
+    for (Value ix : columns)
+      values = body(iy, ix, values);
+    return values;
+  };
+  return reduceRows(b, y, x, inits, taps, inside);
+}
+
+Values PoolWindow::reduceRows(LoopBuilder &b, Value y, Value x,
+                              ValueRange inits, TapsBody body,
+                              bool inside) const {
   auto position = [&](Value at, Value tap, unsigned d) {
     return b.sub(b.add(b.mul(at, strides[d]), b.mul(tap, dilations[d])),
                  b.index(pads[d]));
   };
   auto [y0, y1] = range(b, y, 0, 0, sizes[0]);
-  std::pair<Value, Value> columns;
+  std::pair<Value, Value> columns = {b.index(0), b.index(kernel[1])};
   if (!inside)
     columns = range(b, x, 1, 0, sizes[1]);
+  constexpr int64_t kUnrolled = 8;
+  bool together = inside && kernel[1] <= kUnrolled;
   return b.carry(y0, y1, 1, inits, [&](Value ky, ValueRange outer) {
     Value iy = position(y, ky, 0);
-    auto tap = [&](Value kx, ValueRange inner) {
-      return body(iy, position(x, kx, 1), inner);
-    };
-    constexpr int64_t kUnrolled = 8;
-    if (inside)
-      return b.unroll(kernel[1], kUnrolled, outer, tap);
-    return b.carry(columns.first, columns.second, 1, outer, tap);
+    if (together) {
+      Values at;
+      for (int64_t kx = 0; kx < kernel[1]; ++kx)
+        at.push_back(position(x, b.index(kx), 1));
+      return body(iy, at, outer);
+    }
+    return b.carry(columns.first, columns.second, 1, outer,
+                   [&](Value kx, ValueRange inner) {
+                     return body(iy, {position(x, kx, 1)}, inner);
+                   });
   });
 }
 
@@ -120,9 +137,13 @@ public:
 protected:
   /// What all channels of an output share; null for nothing.
   virtual Value pixel(Value y, Value x) { return {}; }
-  virtual Value init(VectorType type, Value channel) = 0;
-  virtual Value combine(Value sum, Value value, Value channel) = 0;
-  virtual Value finish(Value sum, Value extra) { return sum; }
+  /// The state of a vector of channels before the first tap, after some taps of
+  /// a row, and the result.
+  virtual Values init(VectorType type) = 0;
+  virtual Values combine(ValueRange state, ArrayRef<Value> taps) = 0;
+  virtual Value finish(ValueRange state, Value extra) = 0;
+  /// What is read and what comes out, at a vector of channels.
+  virtual Value turn(Value value, Value channel) { return value; }
 
   LoopBuilder &b;
   Image in;
@@ -135,85 +156,150 @@ private:
     VectorType type = b.vec(site.lanes, element);
     SmallVector<Site> sites;
     Values inits;
+    size_t each = 0; // values to a state
     for (int64_t at = 0; at < site.valid; at += site.lanes) {
       Site part = site;
       part.channel = b.add(site.channel, at);
       part.valid = std::min(site.lanes, site.valid - at);
       sites.push_back(part);
-      inits.push_back(init(type, part.channel));
+      Values state = init(type);
+      each = state.size();
+      inits.append(state);
     }
-    Values sums = window.reduce(
-        b, site.y, site.x, inits,
-        [&](Value iy, Value ix, ValueRange sums) {
-          Value from = in.at(b, site.n, iy, ix);
-          Values next;
-          for (auto [part, sum] : llvm::zip(sites, sums)) {
-            Value value = b.loadPart(type, in.memory, b.add(from, part.channel),
-                                     part.valid);
-            next.push_back(combine(sum, value, part.channel));
-          }
-          return next;
-        },
-        inside);
-    for (auto [part, sum] : llvm::zip(sites, sums))
-      out.sink(finish(sum, extra), part);
+    auto taps = [&](Value iy, ArrayRef<Value> columns, ValueRange states) {
+      Values from, next;
+      for (Value ix : columns)
+        from.push_back(in.at(b, site.n, iy, ix));
+      for (auto [i, part] : llvm::enumerate(sites)) {
+        Values values;
+        for (Value pixel : from)
+          values.push_back(
+              turn(b.loadPart(type, in.memory, b.add(pixel, part.channel),
+                              part.valid),
+                   part.channel));
+        next.append(combine(states.slice(i * each, each), values));
+      }
+      return next;
+    };
+    Values states = window.reduceRows(b, site.y, site.x, inits, taps, inside);
+    for (auto [i, part] : llvm::enumerate(sites))
+      out.sink(turn(finish(ArrayRef(states).slice(i * each, each), extra),
+                    part.channel),
+               part);
   }
 };
 
+/// Minima of falling channels are maxima of what is turned: ~x of integers, -x
+/// of floats.
 class MaxPool : public PlainPool {
 public:
   MaxPool(LoopBuilder &b, hwgq::MaxPoolOp op, Value input)
-      : PlainPool(b, op, input) {
+      : PlainPool(b, op, input), isFloat(isa<FloatType>(element)) {
     if (!op.getFalling() ||
         llvm::none_of(*op.getFalling(), [](bool f) { return f; }))
       return;
     constexpr int64_t kWidest = 64;
+    int32_t flip = isFloat ? kSign : -1;
     std::vector<int32_t> table(in.channels + kWidest, 0);
     for (auto [c, falling] : llvm::enumerate(*op.getFalling()))
-      table[c] = falling;
-    falls = b.constant(ArrayRef<int32_t>(table));
+      table[c] = falling ? flip : 0;
+    flips = b.constant(ArrayRef<int32_t>(table));
   }
+
+protected:
+  Values init(VectorType type) override {
+    if (!isFloat)
+      return {b.splat(type, int64_t(std::numeric_limits<int32_t>::min()))};
+    return {b.splat(type, -std::numeric_limits<float>::infinity())};
+  }
+
+  Values combine(ValueRange state, ArrayRef<Value> taps) override {
+    Value best = state[0];
+    for (Value tap : taps)
+      best = isFloat ? Value(arith::MaximumFOp::create(b, best, tap))
+                     : Value(arith::MaxSIOp::create(b, best, tap));
+    return {best};
+  }
+
+  Value finish(ValueRange state, Value) override { return state[0]; }
+
+  Value turn(Value value, Value channel) override {
+    if (!flips)
+      return value;
+    VectorType bits = bitsOf(value);
+    Value flip = b.load(bits, flips, channel);
+    return asType(b.xori(asType(value, bits), flip), value.getType());
+  }
+
+  static constexpr int32_t kSign = std::numeric_limits<int32_t>::min();
+
+  VectorType bitsOf(Value vector) {
+    return cast<VectorType>(vector.getType()).clone(b.getI32Type());
+  }
+  Value asType(Value value, Type type) {
+    return b.createOrFold<vector::BitCastOp>(type, value);
+  }
+
+  bool isFloat;
 
 private:
-  /// Which channels fall, as a mask; null when none does.
-  Value falling(VectorType type, Value channel) {
-    if (!falls)
-      return {};
-    VectorType flags = b.vec(type.getNumElements(), b.getI32Type());
-    return b.cmp(arith::CmpIPredicate::ne, b.load(flags, falls, channel),
-                 b.splat(flags, int64_t(0)));
+  Value flips; // of falling channels, null when there are none
+};
+
+/// Maxima of floats where the instruction for a > b ? a : b knows neither NaN
+/// nor the sign of zero: beside the maximum of what is no NaN, the signs that
+/// all taps have, and whether one of them is NaN. The sign of the maximum is
+/// that of all taps together, of zeros too: a tap with a positive sign is at
+/// least +0, and without one the maximum is at most -0.
+class MaxPoolX86 : public MaxPool {
+public:
+  using MaxPool::MaxPool;
+
+private:
+  /// Comparisons give masks in registers of their own, else lanes of all ones.
+  bool masks() const { return b.options.vectorBytes == 64; }
+
+  Values init(VectorType type) override {
+    Type flags = masks() ? b.getI1Type() : b.getI32Type();
+    VectorType bits = type.clone(b.getI32Type());
+    Value signs = b.splat(bits, int64_t(-1));
+    return {MaxPool::init(type)[0], signs,
+            b.splat(type.clone(flags), int64_t(masks() ? 1 : 0))};
   }
 
-  /// What every candidate replaces: -inf or the smallest integer, and the
-  /// opposite for falling channels.
-  Value init(VectorType type, Value channel) override {
-    float inf = std::numeric_limits<float>::infinity();
-    using Limits = std::numeric_limits<int32_t>;
-    bool isFloat = isa<FloatType>(element);
-    Value low =
-        isFloat ? b.splat(type, -inf) : b.splat(type, int64_t(Limits::min()));
-    Value fall = falling(type, channel);
-    if (!fall)
-      return low;
-    return b.select(fall,
-                    isFloat ? b.splat(type, inf)
-                            : b.splat(type, int64_t(Limits::max())),
-                    low);
+  Values combine(ValueRange state, ArrayRef<Value> taps) override {
+    Value best = state[0], signs = state[1], flags = state[2];
+    VectorType bits = bitsOf(best);
+    for (Value tap : taps) {
+      Value more =
+          arith::CmpFOp::create(b, arith::CmpFPredicate::OGT, tap, best);
+      best = b.select(more, tap, best);
+      signs = b.andi(signs, asType(tap, bits));
+    }
+    // One comparison finds the NaNs of two taps.
+    for (size_t i = 0; i < taps.size(); i += 2) {
+      Value other = taps[std::min(i + 1, taps.size() - 1)];
+      auto predicate =
+          masks() ? arith::CmpFPredicate::ORD : arith::CmpFPredicate::UNO;
+      Value found = arith::CmpFOp::create(b, predicate, taps[i], other);
+      flags = masks() ? b.andi(flags, found)
+                      : b.ori(flags, arith::ExtSIOp::create(b, bits, found));
+    }
+    return {best, signs, flags};
   }
 
-  Value combine(Value best, Value value, Value channel) override {
-    bool isFloat = isa<FloatType>(element);
-    Value high = isFloat ? Value(arith::MaximumFOp::create(b, best, value))
-                         : Value(arith::MaxSIOp::create(b, best, value));
-    Value fall = falling(cast<VectorType>(value.getType()), channel);
-    if (!fall)
-      return high;
-    Value low = isFloat ? Value(arith::MinimumFOp::create(b, best, value))
-                        : Value(arith::MinSIOp::create(b, best, value));
-    return b.select(fall, low, high);
+  Value finish(ValueRange state, Value) override {
+    Value best = state[0];
+    VectorType bits = bitsOf(best);
+    Value size = b.andi(asType(best, bits), b.splat(bits, int64_t(~kSign)));
+    Value sign = b.andi(state[1], b.splat(bits, int64_t(kSign)));
+    Value nan = b.splat(bits, int64_t(0x7fc00000));
+    Value whole = b.ori(size, sign);
+    // All ones are a NaN as well.
+    Value result =
+        masks() ? b.select(state[2], whole, nan) : b.ori(whole, state[2]);
+    return asType(result, best.getType());
   }
-
-  Value falls; // 1 for falling channels, null when none
 };
 
 class AvgPool : public PlainPool {
@@ -226,13 +312,16 @@ private:
     return arith::SIToFPOp::create(b, b.getF32Type(),
                                    b.toI32(window.count(b, y, x, includePad)));
   }
-  Value init(VectorType type, Value) override { return b.splat(type, 0.0f); }
-  Value combine(Value sum, Value value, Value) override {
-    return arith::AddFOp::create(b, sum, value);
+  Values init(VectorType type) override { return {b.splat(type, 0.0f)}; }
+  Values combine(ValueRange state, ArrayRef<Value> taps) override {
+    Value sum = state[0];
+    for (Value tap : taps)
+      sum = arith::AddFOp::create(b, sum, tap);
+    return {sum};
   }
-  Value finish(Value sum, Value count) override {
-    auto type = cast<VectorType>(sum.getType());
-    return arith::DivFOp::create(b, sum, b.broadcast(type, count));
+  Value finish(ValueRange state, Value count) override {
+    auto type = cast<VectorType>(state[0].getType());
+    return arith::DivFOp::create(b, state[0], b.broadcast(type, count));
   }
 
   bool includePad;
@@ -242,7 +331,12 @@ private:
 
 void hwgq::emitPool(LoopBuilder &b, Operation *pool, Value input,
                     const PoolOutput &out) {
-  if (auto max = dyn_cast<hwgq::MaxPoolOp>(pool))
+  auto max = dyn_cast<hwgq::MaxPoolOp>(pool);
+  bool isFloat =
+      isa<FloatType>(tensorType(pool->getOperand(0)).getElementType());
+  if (max && isFloat && !b.options.neon)
+    MaxPoolX86(b, max, input).emit(out);
+  else if (max)
     MaxPool(b, max, input).emit(out);
   else if (auto average = dyn_cast<hwgq::AvgPoolOp>(pool))
     AvgPool(b, average, input).emit(out);

@@ -28,12 +28,17 @@ public:
 
   using TapBody =
       llvm::function_ref<Values(mlir::Value, mlir::Value, mlir::ValueRange)>;
+  using TapsBody = llvm::function_ref<Values(
+      mlir::Value, llvm::ArrayRef<mlir::Value>, mlir::ValueRange)>;
 
   /// Folds body(input y, input x, values) over the taps in bounds of output
   /// (y, x), in the order (kh, kw); `inside` says that no column is out of
   /// bounds.
   Values reduce(LoopBuilder &b, mlir::Value y, mlir::Value x,
                 mlir::ValueRange inits, TapBody body, bool inside) const;
+  /// The same for all taps of a row at once, where they are few and inside.
+  Values reduceRows(LoopBuilder &b, mlir::Value y, mlir::Value x,
+                    mlir::ValueRange inits, TapsBody body, bool inside) const;
 
   /// Calls body(x, inside) in loops over the columns of an output of `width`;
   /// `inside` columns have all their taps in bounds.
