@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
+import functools
 import json
 import os
+import stat
 from typing import Any
 
 import numpy as np
@@ -69,10 +72,16 @@ class Module:
     def load(cls, path: str | os.PathLike[str], *, threads: int = 0) -> Module:
         """Opens a file of `save` or hwgq-compile. OSError, or RuntimeError where it is damaged."""
         with open(path, "rb") as file:
+            if not _is_regular(path):
+                raise OSError(errno.EINVAL, "not a regular file", os.fspath(path))
             return cls(file.read(), threads=threads)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Writes the module, a shared library that `load`, hwgq-run and the C runtime open."""
+        if os.path.exists(path) and not _is_regular(path):  # /dev/stdout is written to, not replaced
+            with open(path, "wb") as file:
+                file.write(self._file)
+            return
         temporary = f"{os.fspath(path)}.{os.getpid()}.tmp"
         try:
             with open(temporary, "wb") as file:
@@ -125,11 +134,19 @@ class Module:
             raise TypeError(f"input {missing[0]!r} is missing" + takes)
         return [given[name] for name in names]
 
+    def __reduce__(self):
+        make = functools.partial(Module, threads=self.threads, diagnostics=self.diagnostics)
+        return make, (self._file,)
+
     def __repr__(self) -> str:
         def text(tensors: tuple[Tensor, ...]) -> str:
             return ", ".join(f"{tensor.name}: {_text(tensor)}" for tensor in tensors)
 
         return f"<hwgq.Module {self.target} ({text(self.inputs)}) -> ({text(self.outputs)})>"
+
+
+def _is_regular(path: str | os.PathLike[str]) -> bool:
+    return stat.S_ISREG(os.stat(path).st_mode)
 
 
 def _text(tensor: Tensor) -> str:

@@ -149,6 +149,20 @@ def test_save_and_load(digits, images, tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["digits.so", "out"]
 
 
+def test_special_files(digits):
+    """They are neither read to their end, which some do not have, nor replaced."""
+    with pytest.raises(OSError, match="not a regular file"):
+        hwgq.Module.load("/dev/zero")
+    digits.save("/dev/null")
+    assert not os.path.isfile("/dev/null")
+
+
+def test_pickle(digits, images):
+    again = pickle.loads(pickle.dumps(digits))
+    assert again.threads == digits.threads and again.inputs == digits.inputs
+    assert again(images[:3]).tobytes() == digits(images[:3]).tobytes()
+
+
 def test_another_machine(tmp_path):
     """A module for another machine can be saved and asked, not called."""
     module = hwgq.compile(networks.two_inputs(), target="aarch64")
