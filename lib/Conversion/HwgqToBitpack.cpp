@@ -103,7 +103,8 @@ private:
   RankedTensorType packedType(Value value) {
     bool onlyWeights =
         !value.use_empty() && llvm::all_of(value.getUses(), isWeightUse);
-    if (onlyWeights)
+    // Other ops write codes pixel by pixel: a relayout makes blocks of them.
+    if (onlyWeights && value.getDefiningOp<hwgq::ConstantOp>())
       return weightType(value.getType());
     SmallVector<int64_t> halo(4, 0);
     for (OpOperand &use : value.getUses())

@@ -43,9 +43,15 @@ static bool sameValue(Value a, Value b, unsigned depth = 8) {
       });
 }
 
-/// The minuend a of `difference` = a - b, or null.
+/// The minuend a of `difference` = a - b, also as -(b - a), or null.
 static Value minuend(Value difference, Value b) {
   difference = throughIdentity(difference);
+  if (Operation *neg = definition(difference, "onnx.Neg")) {
+    Operation *sub =
+        definition(throughIdentity(neg->getOperand(0)), "onnx.Sub");
+    return sub && sameValue(sub->getOperand(0), b) ? sub->getOperand(1)
+                                                   : Value();
+  }
   if (Operation *sub = definition(difference, "onnx.Sub"))
     return sameValue(sub->getOperand(1), b) ? sub->getOperand(0) : Value();
   Operation *add = definition(difference, "onnx.Add");

@@ -56,6 +56,18 @@ func.func @negated(%a: tensor<8xf32>, %b: tensor<8xf32>) -> tensor<8xf32> {
 
 // -----
 
+// CHECK-LABEL: @negated_difference
+// CHECK: return %arg0
+func.func @negated_difference(%a: tensor<8xf32>, %b: tensor<8xf32>) -> tensor<8xf32> {
+  %d = "onnx.Sub"(%b, %a) : (tensor<8xf32>, tensor<8xf32>) -> tensor<8xf32>
+  %n = "onnx.Neg"(%d) : (tensor<8xf32>) -> tensor<8xf32>
+  // expected-remark@+1 {{straight-through residue dropped}}
+  %y = "onnx.Add"(%n, %b) : (tensor<8xf32>, tensor<8xf32>) -> tensor<8xf32>
+  return %y : tensor<8xf32>
+}
+
+// -----
+
 // CHECK-LABEL: @twice_subtracted
 // CHECK: return %arg0
 func.func @twice_subtracted(%a: tensor<8xf32>, %b: tensor<8xf32>) -> tensor<8xf32> {

@@ -144,6 +144,12 @@ def attention(g):
     return [g.op("MatMul", g.quant(s, 4, 1 / 16), v)], [2, 7, 32], 3
 
 
+def attention_alone(g):
+    """One sample: products of two matrices of activations."""
+    outputs, (_, *shape), _ = attention(g)
+    return outputs, [1, *shape], 5
+
+
 def shuffle(g):
     """Grouped convolutions with a channel shuffle, a split, half of it convolved."""
     x = g.block(g.quant("x", signed=1), (24, 4, 3, 3), 2, pads=[1] * 4)
@@ -212,8 +218,8 @@ def sums_of_codes(g):
     return [g.conv(s, (8, 16, 3, 3), pads=[1] * 4), g.conv(t, (8, 16, 3, 3))], [1, 3, 8, 8], 4
 
 
-NETS = [mobilenet, residual, decoder, tokens, attention, shuffle, squeeze_excitation, one_dimension, inner_outputs,
-        channels_last, sums_of_codes]  # fmt: skip
+NETS = [mobilenet, residual, decoder, tokens, attention, attention_alone, shuffle, squeeze_excitation, one_dimension,
+        inner_outputs, channels_last, sums_of_codes]  # fmt: skip
 
 
 @pytest.mark.parametrize("form", [Net, QonnxNet, QcdqNet], ids=["chain", "qonnx", "qcdq"])
