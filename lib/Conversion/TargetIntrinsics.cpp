@@ -35,6 +35,12 @@ ArrayRef<TargetIntrinsic> hwgq::getTargetIntrinsics() {
        "ssse3"},
       {"vpermb512", "llvm.x86.avx512.permvar.qi.512", "64xi8", "64xi8 64xi8",
        "avx512vbmi"},
+      // Eight bits from each of eight places of a 64-bit lane: places, lanes.
+      {"vpmultishiftqb256", "llvm.x86.avx512.pmultishift.qb.256", "32xi8",
+       "32xi8 32xi8", "avx512vbmi,avx512vl"},
+      // Sums of bytes that stop at 255. Intel adds them on the one port that
+      // 512-bit shuffles leave free, other sums on both.
+      {"paddusb512", "llvm.uadd.sat", "64xi8", "64xi8 64xi8", "avx512bw"},
       // Tiles of AMX. Tile numbers are immediates; memory, bytes to a row.
       {"ldtilecfg", "llvm.x86.ldtilecfg", "", "ptr", "amx-tile", true},
       {"tilerelease", "llvm.x86.tilerelease", "", "", "amx-tile", true},

@@ -110,6 +110,26 @@ void hwgq_emulate_vpermb512(void *out, const void *table, const void *index) {
     ((uint8_t *)out)[i] = from[at[i] & 63];
 }
 
+void hwgq_emulate_vpmultishiftqb256(void *out, const void *places,
+                                    const void *words) {
+  for (int i = 0; i < 32; ++i) {
+    const uint8_t *word = (const uint8_t *)words + (i & ~7);
+    int first = ((const uint8_t *)places)[i] & 63, byte = 0;
+    for (int j = 0; j < 8; ++j) {
+      int bit = (first + j) & 63;
+      byte |= (word[bit >> 3] >> (bit & 7) & 1) << j;
+    }
+    ((uint8_t *)out)[i] = byte;
+  }
+}
+
+void hwgq_emulate_paddusb512(void *out, const void *a, const void *b) {
+  for (int i = 0; i < 64; ++i) {
+    int sum = ((const uint8_t *)a)[i] + ((const uint8_t *)b)[i];
+    ((uint8_t *)out)[i] = sum > 255 ? 255 : sum;
+  }
+}
+
 /** 0 where the index is beyond the table. */
 void hwgq_emulate_tbl(void *out, const void *table, const void *index) {
   const uint8_t *from = table, *at = index;

@@ -39,6 +39,10 @@ hwgq_emulate_2 hwgq_emulate_pmaddubsw512, hwgq_emulate_pmaddubsw256,
 /* table, index */
 hwgq_emulate_2 hwgq_emulate_pshufb512, hwgq_emulate_pshufb256,
     hwgq_emulate_pshufb128, hwgq_emulate_vpermb512, hwgq_emulate_tbl;
+/* places of bits, words */
+hwgq_emulate_2 hwgq_emulate_vpmultishiftqb256;
+/* sums that stop at 255 */
+hwgq_emulate_2 hwgq_emulate_paddusb512;
 
 void hwgq_emulate_ldtilecfg(struct hwgq_tiles *tiles, const void *config);
 void hwgq_emulate_tilerelease(struct hwgq_tiles *tiles);

@@ -41,14 +41,23 @@ public:
       tables = memref::AllocOp::create(
           b, type, ValueRange{b.mul(tasking.bound, taskSize)},
           b.getI64IntegerAttr(64));
+    auto fieldType = MemRefType::get(
+        {local ? fieldSize() : ShapedType::kDynamic}, b.getI16Type());
+    if (!local && fieldSize())
+      found = memref::AllocOp::create(
+          b, fieldType, ValueRange{b.mul(tasking.bound, fieldSize())},
+          b.getI64IntegerAttr(64));
     forEachTask(b, conv, tasking, [&](const Task &task) {
       if (local)
         tables = b.local(type);
+      if (local && fieldSize())
+        found = b.local(fieldType);
       // The sums of a tile wait here, so that its results are made in a loop:
       // in one block with the lookups they would be scheduled among them.
       results = b.local(MemRefType::get({fields() * pixels * target.lanes},
                                         b.getIntegerType(tile.sumBits())));
       base = local ? b.index(0) : b.mul(task.number, taskSize);
+      foundBase = local ? b.index(0) : b.mul(task.number, fieldSize());
       if (sums)
         sums->compute(b, task);
       if (conv.op.isMatMul)
@@ -188,14 +197,25 @@ private:
   }
   int64_t rowBytes() const { return tile.columns * pixelBytes(); }
 
+  /// Where the rows of the tables of a row of them lie, in a part for each bit
+  /// of a channel.
+  int64_t fieldSize() const {
+    return target.rowBits() == 1 ? tile.tableBits() * fieldStride() : 0;
+  }
+  int64_t fieldStride() const {
+    return tile.columns * target.tables(tile.words) + lookupFieldSlack;
+  }
+
   /// A column of tables: where the words of its row of the image begin, its
-  /// column there, and the first of its tables.
+  /// column there, and the first of its tables: its number in the row of tables
+  /// and its byte.
   struct Place {
-    Value row, column, tables;
+    Value row, column, number, tables;
   };
   Place advance(const Place &place, Value columns) {
     int64_t step = conv.kw == 1 ? conv.strideX : 1;
     return {place.row, b.add(place.column, b.mul(columns, step)),
+            b.add(place.number, b.mul(columns, target.tables(tile.words))),
             b.add(place.tables, b.mul(columns, pixelBytes()))};
   }
   /// The first column of row y (of the image with its halo) for outputs from x0
@@ -203,7 +223,7 @@ private:
   Place rowAt(const Task &task, Value n, Value y, Value x0, Value slot) {
     Value row = b.mul(b.add(b.mul(n, in.fullHeight()), y), in.rowSize());
     return {b.add(row, b.mul(task.group, tile.words * in.planes)),
-            b.add(b.mul(x0, conv.strideX), in.left - conv.left),
+            b.add(b.mul(x0, conv.strideX), in.left - conv.left), b.index(0),
             b.add(base, b.mul(b.rem(slot, tile.ring), rowBytes()))};
   }
 
@@ -226,19 +246,51 @@ private:
     return words;
   }
 
-  /// The tables of a column.
-  void buildColumn(const Place &place) {
-    b.loop(tile.words, [&](Value word) {
-      Value to = b.add(place.tables,
-                       b.mul(word, target.wordTables() * target.entries()));
-      emitLookupTables(b, target, tile, rows, acts, wordsOf(place, word),
-                       tables, to);
+  /// The tables of columns [low, high) of a row.
+  void buildColumns(const Place &row, Value low, Value high) {
+    if (target.rowBits() == 1) {
+      findRows(row, low, high);
+      Value first = b.mul(low, tile.words), last = b.mul(high, tile.words);
+      return b.loop(first, last, 1, [&](Value word) {
+        Value t = b.mul(word, target.wordTables());
+        for (int64_t i = 0; i < target.wordTables(); ++i)
+          buildTable(row, b.add(t, i));
+      });
+    }
+    b.loop(low, high, 1, [&](Value x) {
+      Place place = advance(row, x);
+      b.loop(tile.words, [&](Value word) {
+        Value to = b.add(place.tables,
+                         b.mul(word, target.wordTables() * target.entries()));
+        emitLookupTables(b, target, tile, rows, acts, wordsOf(place, word),
+                         tables, to);
+      });
     });
   }
 
-  /// The tables of columns [low, high) of a row.
-  void buildColumns(const Place &row, Value low, Value high) {
-    b.loop(low, high, 1, [&](Value x) { buildColumn(advance(row, x)); });
+  /// Finds the rows of the tables of columns [low, high) of a row, in order,
+  /// since what is written for a word reaches into the next one.
+  void findRows(const Place &row, Value low, Value high) {
+    b.loop(low, high, 1, [&](Value x) {
+      Place place = advance(row, x);
+      b.loop(tile.words, [&](Value word) {
+        Value t = b.add(place.number, b.mul(word, target.wordTables()));
+        for (auto [p, at] : llvm::enumerate(wordsOf(place, word)))
+          emitLookupFields(b, target, acts, at, found, fieldAt(p, t));
+      });
+    });
+  }
+  Value fieldAt(int64_t p, Value number) {
+    return b.add(b.add(foundBase, number), p * fieldStride());
+  }
+
+  /// Table t of those from a place on, whose rows have been found.
+  void buildTable(const Place &place, Value t) {
+    Values at;
+    for (int64_t p = 0; p < tile.tableBits(); ++p)
+      at.push_back(fieldAt(p, b.add(place.number, t)));
+    emitLookupTable(b, target, rows, found, at, tables,
+                    b.add(place.tables, b.mul(t, target.entries())));
   }
 
   /// Whether the tables of the next output row are made between the lookups of
@@ -270,15 +322,9 @@ private:
   /// Table t of the columns that a tile of `count` pixels is the last to read,
   /// those of them that are made during filter row ky: all behind row 0.
   void buildBetween(const Place &next, int64_t count, int64_t ky, Value t) {
-    Value word = b.div(t, target.wordTables());
-    Value inWord = b.rem(t, target.wordTables());
-    for (int64_t i = 0; i < count; ++i) {
-      if (ky != 1 + i * (conv.kh - 1) / count)
-        continue;
-      Place at = advance(next, b.index(i));
-      emitLookupTable(b, target, tile, rows, acts, wordsOf(at, word), inWord,
-                      tables, b.add(at.tables, b.mul(t, target.entries())));
-    }
+    for (int64_t i = 0; i < count; ++i)
+      if (ky == 1 + i * (conv.kh - 1) / count)
+        buildTable(advance(next, b.index(i)), t);
   }
 
   //===--------------------------------------------------------------------===//
@@ -346,6 +392,8 @@ private:
       });
     };
     Value size = b.sub(at.x1, at.x0);
+    if (ahead)
+      findRows(nextRow(at, b.index(0)), b.index(0), size);
     Value whole = b.add(at.x0, b.mul(b.div(size, pixels), pixels));
     tilesAt(at.x0, whole, pixels);
     for (int64_t rest : rests) {
@@ -369,9 +417,7 @@ private:
     Value zero = b.index(0);
     Value words = b.mul(task.group, tile.words * in.planes);
     auto part = [&](Value x, int64_t count) {
-      b.loop(count, [&](Value i) {
-        buildColumn({words, b.add(x, i), b.add(base, b.mul(i, pixelBytes()))});
-      });
+      buildColumns({words, x, zero, base}, zero, b.index(count));
       b.loop(task.block0, task.block1, 1, [&](Value block) {
         emitTile({task, zero, zero, zero}, x, zero, count, block);
       });
@@ -447,7 +493,7 @@ private:
   int64_t pixels = 1, blocksOfGroup = 1; // pixels or pairs of a tile
   int64_t strip = 1;                     // and of a strip
   bool shortSums = false;
-  Value weights, rows, acts, tables, base, results;
+  Value weights, rows, acts, tables, base, found, foundBase, results;
   std::optional<WindowSums> sums;
   std::optional<Accumulator> accumulator;
   std::optional<Epilogue> epilogue;

@@ -1,5 +1,6 @@
 //===- LookupTables.cpp - tables of partial sums --------------------------===//
 #include "LookupTile.h"
+#include "hwgq/Conversion/TargetIntrinsics.h"
 
 using namespace mlir;
 using namespace hwgq;
@@ -8,9 +9,9 @@ LookupTarget hwgq::getLookupTarget(const LoopOptions &options) {
   if (options.neon)
     return {"tbl", 16, 4, 21};
   if (options.vectorBytes == 64 && options.bytePermute)
-    return {"vpermb512", 64, 6, 21};
+    return {"vpermb512", 64, 6, 21, "paddusb512"};
   if (options.vectorBytes == 64)
-    return {"pshufb512", 64, 4, 21};
+    return {"pshufb512", 64, 4, 21, "paddusb512"};
   if (options.vectorBytes == 32)
     return {"pshufb256", 32, 4, 12};
   return {"pshufb128", 16, 4, 12};
@@ -43,21 +44,9 @@ std::vector<uint8_t> hwgq::getLookupRows(const LookupTarget &target,
   return rows;
 }
 
-/// The numbers of the rows of a word's tables, as fields of i64: table t has
-/// bits [shift, ...) of the value.
-static std::pair<Value, int64_t> rowField(const LookupTarget &target,
-                                          ValueRange fields, int64_t t) {
-  if (target.rowBits() == 1)
-    return {fields[0], t * target.group};
-  return {fields[t % 2], t / 2 * 8};
-}
-
-/// Fields of words: as they are, or the nibbles of two words side by side in
-/// the bytes of an even and an odd word.
-static Values rowFields(LoopBuilder &b, const LookupTarget &target,
-                        ValueRange words) {
-  if (target.rowBits() == 1)
-    return {words[0]};
+/// The nibbles of one or two words side by side in the bytes of an even and an
+/// odd word: byte i of these numbers the rows of tables 2 i and 2 i + 1.
+static Values rowNumbers(LoopBuilder &b, ValueRange words) {
   Value low = b.i64(0x0f0f0f0f0f0f0f0f), four = b.i64(4);
   Value even = b.andi(words[0], low), odd = b.andi(b.shr(words[0], four), low);
   if (words.size() == 1)
@@ -71,20 +60,21 @@ void hwgq::emitLookupTables(LoopBuilder &b, const LookupTarget &target,
                             ValueRange words, Value tables, Value to) {
   int64_t entries = target.entries(), step = target.rowBits();
   int64_t rowBits = step * target.group;
+  assert(step == 2 && target.group == 4 && "rows for two bits of a nibble");
   VectorType type = b.vec(entries, b.getI8Type());
-  SmallVector<Values> fields;
+  SmallVector<Values> numbers;
   for (int64_t p = 0; p < tile.tableBits(); p += step) {
     Values part;
     for (Value at : words.slice(p, std::min(step, tile.tableBits() - p)))
       part.push_back(b.load(acts, at));
-    fields.push_back(rowFields(b, target, part));
+    numbers.push_back(rowNumbers(b, part));
   }
   for (int64_t t = 0; t < target.wordTables(); ++t) {
     Value table;
-    for (auto [i, parts] : llvm::enumerate(fields)) {
-      auto [word, first] = rowField(target, parts, t);
+    for (auto [i, parts] : llvm::enumerate(numbers)) {
       // A row has 2^group bytes.
-      int64_t shift = first - target.group;
+      int64_t shift = t / 2 * 8 - target.group;
+      Value word = parts[t % 2];
       Value bits =
           shift < 0 ? b.shl(word, b.i64(-shift)) : b.shr(word, b.i64(shift));
       uint64_t mask = ((uint64_t(1) << rowBits) - 1) << target.group;
@@ -97,17 +87,45 @@ void hwgq::emitLookupTables(LoopBuilder &b, const LookupTarget &target,
   }
 }
 
+void hwgq::emitLookupFields(LoopBuilder &b, const LookupTarget &target,
+                            Value acts, Value word, Value fields, Value at) {
+  assert(target.rowBits() == 1 && target.group == 6 && "rows of 64 bytes");
+  constexpr int64_t count = 16; // of which wordTables() are wanted
+  SmallVector<int8_t> places;
+  SmallVector<int16_t> masks;
+  for (int64_t t = 0; t < count; ++t) {
+    // Bits 6 t to 6 t + 5 of the word become bits 6 to 11.
+    places.push_back((6 * t - 6) & 63);
+    places.push_back((6 * t + 2) & 63);
+    int64_t bits = std::clamp<int64_t>(64 - 6 * t, 0, 6);
+    masks.push_back(((1 << bits) - 1) << 6);
+  }
+  VectorType bytes = b.vec(2 * count, b.getI8Type());
+  VectorType halves = b.vec(count, b.getI16Type());
+  auto constant = [&](DenseElementsAttr value) {
+    return arith::ConstantOp::create(b, value);
+  };
+  Value words =
+      b.broadcast(b.vec(count / 4, b.getI64Type()), b.load(acts, word));
+  Value found = createTargetIntrinsic(
+      b, b.getLoc(), "vpmultishiftqb256",
+      {constant(DenseElementsAttr::get(bytes, ArrayRef<int8_t>(places))),
+       vector::BitCastOp::create(b, bytes, words)});
+  Value mask =
+      constant(DenseElementsAttr::get(halves, ArrayRef<int16_t>(masks)));
+  b.store(b.andi(vector::BitCastOp::create(b, halves, found), mask), fields,
+          at);
+}
+
 void hwgq::emitLookupTable(LoopBuilder &b, const LookupTarget &target,
-                           const LookupTile &tile, Value rows, Value acts,
-                           ValueRange words, Value t, Value tables, Value to) {
-  assert(target.rowBits() == 1 && "a row for each bit");
+                           Value rows, Value fields, ValueRange at,
+                           Value tables, Value to) {
   int64_t entries = target.entries();
-  Value shift = b.toI64(b.mul(t, target.group));
   VectorType type = b.vec(entries, b.getI8Type());
   Value table;
-  for (auto [p, at] : llvm::enumerate(words)) {
-    Value bits = b.andi(b.shr(b.load(acts, at), shift), b.i64(entries - 1));
-    Value row = b.toIndex(b.shl(bits, b.i64(target.group)));
+  for (auto [p, place] : llvm::enumerate(at)) {
+    Value row = arith::IndexCastUIOp::create(b, b.getIndexType(),
+                                             b.load(fields, place));
     Value part =
         b.load(type, rows, b.add(row, int64_t(p) * (entries << target.group)));
     table = table ? b.add(table, part) : part;

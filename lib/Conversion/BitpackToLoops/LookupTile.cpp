@@ -176,7 +176,7 @@ private:
         pending = 0;
       }
       addTaps(at, kx, taps, [&](int64_t p, Value found) {
-        sums[p] = sums[p] ? b.add(sums[p], found) : found;
+        sums[p] = sums[p] ? addFound(sums[p], found) : found;
       });
       pending += taps;
     }
@@ -262,7 +262,7 @@ private:
       addTaps(at, kx, std::min(sharing, tile.kw - kx),
               [&](int64_t p, Value found) {
                 Value &joined = sums.joined[p];
-                joined = joined ? b.add(joined, found) : found;
+                joined = joined ? addFound(joined, found) : found;
                 if (++sums.joins[p] == target.nibbleLookups())
                   flush(sums, p);
               });
@@ -330,6 +330,13 @@ private:
 
   Value lookup(Value table, Value index) {
     return createTargetIntrinsic(b, b.getLoc(), target.shuffle, {table, index});
+  }
+
+  /// The sum of bytes of which none overflows.
+  Value addFound(Value sum, Value found) {
+    if (target.add.empty())
+      return b.add(sum, found);
+    return createTargetIntrinsic(b, b.getLoc(), target.add, {sum, found});
   }
 
   void widen(Values &sums, Values &totals) {

@@ -16,10 +16,11 @@ namespace hwgq {
 
 /// The byte shuffle of a target.
 struct LookupTarget {
-  llvm::StringRef shuffle; // a row of the table of target intrinsics
-  int64_t lanes;           // bytes of a register: output channels of a tile
-  int64_t group;           // channels of a table
-  int64_t accumulators;    // registers that the sums of a tile may take
+  llvm::StringRef shuffle;  // a row of the table of target intrinsics
+  int64_t lanes;            // bytes of a register: output channels of a tile
+  int64_t group;            // channels of a table
+  int64_t accumulators;     // registers that the sums of a tile may take
+  llvm::StringRef add = {}; // a row for sums of bytes, or the plain sum
 
   /// Bytes of a table.
   int64_t entries() const { return int64_t(1) << group; }
@@ -81,20 +82,28 @@ int64_t getLookupPixels(const LookupTarget &target, int64_t width);
 std::vector<uint8_t> getLookupRows(const LookupTarget &target,
                                    const LookupTile &tile);
 
-/// Stores the tables of 64 channels to bytes [to, to + wordTables * entries) of
-/// `tables`. `words` are the addresses in `acts` (flat, i64) of their
-/// tableBits() words, `rows` is getLookupRows.
+/// For targets whose rows are for one bit: where the rows of the tables of a
+/// word lie, as i16 bytes of getLookupRows for one bit of the channels, in
+/// elements [at, at + wordTables) of `fields`; up to lookupFieldSlack elements
+/// behind them are overwritten.
+void emitLookupFields(LoopBuilder &b, const LookupTarget &target,
+                      mlir::Value acts, mlir::Value word, mlir::Value fields,
+                      mlir::Value at);
+constexpr int64_t lookupFieldSlack = 5;
+
+/// For other targets: stores the tables of 64 channels to bytes [to, to +
+/// wordTables * entries) of `tables`. `words` are the addresses in `acts`
+/// (flat, i64) of their tableBits() words, `rows` is getLookupRows.
 void emitLookupTables(LoopBuilder &b, const LookupTarget &target,
                       const LookupTile &tile, mlir::Value rows,
                       mlir::Value acts, mlir::ValueRange words,
                       mlir::Value tables, mlir::Value to);
 
-/// Stores table `t` of 64 channels at byte `to`, for targets whose rows are
-/// for one bit.
+/// Stores the table whose rows `fields` names at `at`, for each of its
+/// tableBits(), to byte `to` of `tables`.
 void emitLookupTable(LoopBuilder &b, const LookupTarget &target,
-                     const LookupTile &tile, mlir::Value rows, mlir::Value acts,
-                     mlir::ValueRange words, mlir::Value t, mlir::Value tables,
-                     mlir::Value to);
+                     mlir::Value rows, mlir::Value fields, mlir::ValueRange at,
+                     mlir::Value tables, mlir::Value to);
 
 /// Bytes of the indices of `blocks` blocks of output channels:
 ///   [block][plane of w][ky][table][kx][lane].

@@ -175,12 +175,7 @@ private:
           b.setInsertionPoint(builder.getInsertionBlock(),
                               builder.getInsertionPoint());
           // All tables again for each tile: slow, but one place to emit.
-          b.loop(words, [&](Value word) {
-            emitLookupTables(
-                b, target, tile, arguments[1], arguments[0], wordsOf(b, word),
-                arguments[2],
-                b.mul(word, target.wordTables() * target.entries()));
-          });
+          b.loop(words, [&](Value word) { emitTables(b, arguments, word); });
           LookupTile shape = tile;
           shape.pixels = pixels;
           Value sums =
@@ -192,6 +187,28 @@ private:
                          sums);
           store(b, shape, sums, arguments[4], k, y, x);
         });
+  }
+
+  void emitTables(LoopBuilder &b, ValueRange arguments, Value word) {
+    int64_t entries = target.entries();
+    Value to = b.mul(word, target.wordTables() * entries);
+    Values words = wordsOf(b, word), at;
+    if (target.rowBits() == 2)
+      return emitLookupTables(b, target, tile, arguments[1], arguments[0],
+                              words, arguments[2], to);
+    int64_t stride = target.wordTables() + lookupFieldSlack;
+    Value fields =
+        b.local(MemRefType::get({tile.tableBits() * stride}, b.getI16Type()));
+    for (auto [p, word] : llvm::enumerate(words))
+      emitLookupFields(b, target, arguments[0], word, fields,
+                       b.index(p * stride));
+    for (int64_t t = 0; t < target.wordTables(); ++t) {
+      Values at;
+      for (int64_t p = 0; p < tile.tableBits(); ++p)
+        at.push_back(b.index(p * stride + t));
+      emitLookupTable(b, target, arguments[1], fields, at, arguments[2],
+                      b.add(to, t * entries));
+    }
   }
 
   /// The words of the tables of word `word` of the image: planes, or those of

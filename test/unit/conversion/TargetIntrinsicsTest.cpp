@@ -92,6 +92,8 @@ TEST(TargetIntrinsicsTest, BytesAsTheMachine) {
           NATIVE("avx512bw", _mm512_madd_epi16(a, b)));
   compare("pshufb", hwgq_emulate_pshufb512,
           NATIVE("avx512bw", _mm512_shuffle_epi8(a, b)));
+  compare("paddusb", hwgq_emulate_paddusb512,
+          NATIVE("avx512bw", _mm512_adds_epu8(a, b)));
 }
 
 TEST(TargetIntrinsicsTest, VpermbAsTheMachine) {
@@ -99,6 +101,14 @@ TEST(TargetIntrinsicsTest, VpermbAsTheMachine) {
     GTEST_SKIP() << "no VBMI here";
   compare("vpermb", hwgq_emulate_vpermb512,
           NATIVE("avx512vbmi,avx512bw", _mm512_permutexvar_epi8(b, a)));
+  compare(
+      "vpmultishiftqb",
+      [](void *out, const void *a, const void *b) {
+        hwgq_emulate_vpmultishiftqb256(out, a, b);
+        hwgq_emulate_vpmultishiftqb256((char *)out + 32, (const char *)a + 32,
+                                       (const char *)b + 32);
+      },
+      NATIVE("avx512vbmi,avx512bw", _mm512_multishift_epi64_epi8(a, b)));
 }
 
 TEST(TargetIntrinsicsTest, VpdpbusdAsTheMachine) {
