@@ -94,7 +94,7 @@ Operand ContractionRewriter::readWeight(OpBuilder &builder, Value value,
   operand.real = value;
   ConstantFloats weights;
   if (!weights.read(value))
-    return readActivation(builder, value);
+    return readActivation(builder, value, true);
   MLIRContext *context = builder.getContext();
   Location loc = value.getLoc();
   RankedTensorType type = typeOf(value);
@@ -187,7 +187,8 @@ enumerateLevels(Value value, ConstantReader &constants) {
   return SmallVector<float>(levels.begin(), levels.end());
 }
 
-Operand ContractionRewriter::readActivation(OpBuilder &builder, Value value) {
+Operand ContractionRewriter::readActivation(OpBuilder &builder, Value value,
+                                            bool partner) {
   Operand operand;
   operand.real = value;
   if (std::optional<Coded> coded = matchCodes(value)) {
@@ -205,6 +206,8 @@ Operand ContractionRewriter::readActivation(OpBuilder &builder, Value value) {
     std::optional<SmallVector<float>> levels = findLevels(value, constants);
     if (!levels && !quantizer.reason.empty())
       levels = enumerateLevels(value, constants);
+    if (!levels && partner)
+      levels = findImage(value, constants);
     if (!levels)
       return operand;
     describeLevels(value, *levels, quantizer);
@@ -447,7 +450,8 @@ static LogicalResult checkInt32(Operation *op, const Operand &x,
       if (accumulatorBound(cx, cw, terms) > kMax)
         return op->emitError("the sum of ")
                << terms << " products of " << cx << " and " << cw
-               << " may leave int32; up to " << kMax / accumulatorBound(cx, cw, 1)
+               << " may leave int32; up to "
+               << kMax / accumulatorBound(cx, cw, 1)
                << " fit: use fewer bits, or split the layer along its input";
     }
   return success();
@@ -467,8 +471,8 @@ FailureOr<bool> ContractionRewriter::rewrite(Operation *op) {
     shape.flattened = unflatten(builder, cast<MatMulOp>(op), input, weight);
   }
   shape.outputs = typeOf(weight).getDimSize(0);
-  Operand x = readActivation(builder, input);
   Operand w = readWeight(builder, weight, std::max<int64_t>(1, shape.outputs));
+  Operand x = readActivation(builder, input, !w.planes.empty());
   std::string reason = !x.reason.empty() ? x.reason : w.reason;
   Value value;
   bool coded = false;

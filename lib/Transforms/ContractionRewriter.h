@@ -32,7 +32,10 @@ private:
     bool flattened = false; ///< A matmul that has become a conv2d.
   };
 
-  Operand readActivation(mlir::OpBuilder &builder, mlir::Value value);
+  /// `partner` says whether the other operand is on codes: only then are codes
+  /// made of a tensor that is float in the graph and takes few values.
+  Operand readActivation(mlir::OpBuilder &builder, mlir::Value value,
+                         bool partner);
   Operand readWeight(mlir::OpBuilder &builder, mlir::Value value, int64_t rows);
   void mergePad(Conv2DOp op);
   bool unflatten(mlir::OpBuilder &builder, MatMulOp op, mlir::Value &input,

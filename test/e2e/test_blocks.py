@@ -218,8 +218,22 @@ def sums_of_codes(g):
     return [g.conv(s, (8, 16, 3, 3), pads=[1] * 4), g.conv(t, (8, 16, 3, 3))], [1, 3, 8, 8], 4
 
 
+def few_values(g):
+    """Tensors that take few values without a quantiser of their own: sums of codes, pools, a truncation, a table's rows."""
+    a = g.block(g.quant("x", signed=1), (16, 3, 3, 3), pads=[1] * 4)
+    b = g.block(a, (16, 16, 3, 3), pads=[1] * 4)
+    both = g.op("Add", a, b)
+    mean = g.op("AveragePool", a, kernel_shape=[2, 2], strides=[2, 2])
+    border = g.op("AveragePool", a, kernel_shape=[3, 3], strides=[2, 2], pads=[1] * 4)
+    cut = g.op("Floor", g.op("Div", g.op("Mul", g.op("GlobalAveragePool", a), g.constant(64)), g.constant(8)))
+    rows = g.op("Gather", g.weights((20, 16), 2), g.op("ArgMax", g.op("Flatten", "x"), axis=1), axis=0)
+    rows = g.op("MatMul", rows, g.op("Transpose", g.weights((5, 16), 2), perm=[1, 0]))
+    return [g.conv(both, (8, 16, 3, 3), pads=[1] * 4), g.conv(mean, (8, 16, 1, 1), 4), g.conv(border, (8, 16, 1, 1), 2),
+            g.conv(cut, (8, 16, 1, 1), 2), rows], [1, 3, 4, 4], 7  # fmt: skip
+
+
 NETS = [mobilenet, residual, decoder, tokens, attention, attention_alone, shuffle, squeeze_excitation, one_dimension,
-        inner_outputs, channels_last, sums_of_codes]  # fmt: skip
+        inner_outputs, channels_last, sums_of_codes, few_values]  # fmt: skip
 
 
 @pytest.mark.parametrize("form", [Net, QonnxNet, QcdqNet], ids=["chain", "qonnx", "qcdq"])

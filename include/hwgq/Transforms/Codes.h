@@ -45,6 +45,12 @@ mlir::Value rebuildMovement(mlir::OpBuilder &builder, mlir::Operation *op,
 std::optional<llvm::SmallVector<float>> findLevels(mlir::Value value,
                                                    ConstantReader &constants);
 
+/// The same where element-wise ops on codes and average pools of codes make the
+/// tensor: a sum of two codes, or a chain that is no step function of all
+/// floats and yet takes few values. Some of the levels may never occur.
+std::optional<llvm::SmallVector<float>> findImage(mlir::Value value,
+                                                  ConstantReader &constants);
+
 /// A constant, `values` along the last dimension or one for all, in the shape
 /// of `like` (a float32 tensor).
 mlir::Value broadcastConstant(mlir::OpBuilder &builder, mlir::Location loc,
