@@ -10,7 +10,7 @@ using mlir::success;
 using mlir::Value;
 using ::onnx_proto::NodeProto;
 
-static constexpr int64_t kMinIr = 3, kMaxIr = 14, kMinOpset = 6;
+static constexpr int64_t kMinIr = 3, kMaxIr = 14, kMinOpset = 1;
 
 GraphBuilder::GraphBuilder(const ModelFile &file, mlir::ModuleOp module,
                            const ImportOptions &options)

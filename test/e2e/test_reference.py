@@ -229,6 +229,32 @@ def test_lrn_even_size(tmp_path):
     check(evaluate(model, arrays, tmp_path), [(x / (1.5 + 0.2 / 4 * total) ** 0.7).astype(np.float32)], False)
 
 
+X23 = floats(2, 3)
+OPSET_1 = [
+    ("Cast", [X23], {"to": "INT32"}, X23.astype(np.int32)),
+    ("Reshape", [X23], {"shape": [3, 2]}, X23.reshape(3, 2)),
+    ("Pad", [X23], {"paddings": [0, 1, 0, 2]}, np.pad(X23, ((0, 0), (1, 2)))),
+    ("Concat", [X23, X23], {}, np.concatenate([X23, X23], 1)),
+    ("Relu", [X23], {"consumed_inputs": [0]}, np.maximum(X23, 0)),
+    ("Add", [X23, floats(2)], {"broadcast": 1, "axis": 0, "consumed_inputs": [0, 0]}, None),
+    ("TopK", [floats(2, 4)], {"k": 1, "axis": 0}, None),
+]
+
+
+@pytest.mark.parametrize("op,inputs,attributes,expected", OPSET_1, ids=[case[0] for case in OPSET_1])
+def test_opset_1(op, inputs, attributes, expected, tmp_path):
+    """Forms that nobody writes any more."""
+    outputs = 2 if op == "TopK" else 1
+    model, arrays = make_model(op, inputs, attributes, outputs, (), opsets=[helper.make_opsetid("", 1)])
+    if op == "Add":
+        expected = inputs[0] + inputs[1][:, None]
+    actual = evaluate(model, arrays, tmp_path)
+    if op == "TopK":
+        np.testing.assert_array_equal(actual[0], inputs[0].max(0, keepdims=True))
+        expected = inputs[0].argmax(0)[None]
+    np.testing.assert_array_equal(actual[-1], expected)
+
+
 # ---- QONNX: the formulas of its documentation, in NumPy's float32.
 
 ROUNDINGS = {
