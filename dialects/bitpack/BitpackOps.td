@@ -337,8 +337,9 @@ def Bitpack_FusedOp : Op<Bitpack_Dialect, "fused",
     behind it are element-wise in its result, so that values between them need
     no memory. Before it may stand the element-wise op that makes the input of
     a convolution of floats (casts, scales and the order of an image), which
-    its kernel computes where it reads it. Only what `bitpack.yield` names is
-    stored.
+    its kernel computes where it reads it; before a pool the group of such a
+    convolution, which nobody else reads and whose tasks pool the rows that they
+    made. Only what `bitpack.yield` names is stored.
 
     ```mlir
     %sum, %codes = bitpack.fused -> (tensor<?x8x8x64xf32>, tensor<?x8x8x64x!hwgq.code<u2>, #bitpack.layout<planes>>) {

@@ -435,7 +435,10 @@ def BitpackFuseEpilogues : Pass<"bitpack-fuse-epilogues", "::mlir::func::FuncOp"
     group takes no op that another op outside keeps apart from it. The `f32`
     kernel's convolution also takes the element-wise op that makes its input,
     where nobody else reads that: `--input` preprocessing and the turn to
-    channels last have no loop and no tensor of their own.
+    channels last have no loop and no tensor of their own. Where a pool alone
+    reads the group of such a convolution, and the result is more than 1 MiB an
+    image, the group becomes the first op of the pool's group, so that rows are
+    pooled while they are near.
     ```
     %acc = bitpack.conv2d %x, %w ... -> tensor<?x8x8x64xi32>
     %y = hwgq.affine %acc ...

@@ -108,8 +108,9 @@ public:
       if (!groupOf.contains(op) &&
           (isRoot(op) || (op->getNumResults() == 1 && isSeed(op))))
         grow(op);
-    for (Group &group : groups)
-      fuse(group);
+    SmallVector<bitpack::FusedOp> fused;
+    for (auto [group, inner] : llvm::zip(groups, innerOf))
+      fused.push_back(fuse(group, inner ? fused[*inner] : nullptr));
     sortTopologically(&block);
   }
 
@@ -161,7 +162,8 @@ private:
     }
     if (Operation *producer = findProducer(first))
       group.insert(producer);
-    if (group.size() < 2)
+    std::optional<unsigned> inner = findPooled(first);
+    if (group.size() < 2 && !inner)
       return;
     for (Operation *op : group)
       groupOf[op] = groups.size();
@@ -169,7 +171,35 @@ private:
     for (Operation *op : group)
       last = std::max(last, position.lookup(op));
     lastOf.push_back(last);
+    innerOf.push_back(inner);
     groups.push_back(std::move(group));
+  }
+
+  /// The group of a convolution of floats that a pool reads, and nobody else,
+  /// where its result would have left the near caches before it is read.
+  std::optional<unsigned> findPooled(Operation *pool) {
+    constexpr double kNear = 1 << 20; // bytes
+    if (!isa<hwgq::MaxPoolOp, hwgq::AvgPoolOp>(pool))
+      return std::nullopt;
+    Operation *last = pool->getOperand(0).getDefiningOp();
+    auto found = last ? groupOf.find(last) : groupOf.end();
+    if (found == groupOf.end() || !last->hasOneUse())
+      return std::nullopt;
+    const Group &group = groups[found->second];
+    auto kernel = group.front()->getAttrOfType<StringAttr>("kernel");
+    if (!isa<bitpack::Conv2DOp>(group.front()) || !kernel ||
+        kernel.getValue() != "f32")
+      return std::nullopt;
+    auto isInside = [&](Operation *user) { return group.contains(user); };
+    for (Operation *op : group)
+      if (op != last && !llvm::all_of(op->getUsers(), isInside))
+        return std::nullopt;
+    double bytes = 4; // of an image
+    for (int64_t size : shapeOf(last->getResult(0)).drop_front())
+      bytes *= double(size);
+    if (!(bytes > kNear))
+      return std::nullopt;
+    return found->second;
   }
 
   /// The element-wise op that makes the input of a convolution of floats, which
@@ -265,8 +295,11 @@ private:
     return true;
   }
 
-  void fuse(Group &group) {
+  /// Makes an op of a group, and of the one whose result its pool reads.
+  bitpack::FusedOp fuse(Group &group, bitpack::FusedOp inner) {
     SmallVector<Operation *> members(group.begin(), group.end());
+    if (inner)
+      members.push_back(inner);
     llvm::sort(members, [&](Operation *a, Operation *b) {
       return position.lookup(a) < position.lookup(b);
     });
@@ -278,7 +311,7 @@ private:
             }))
           results.push_back(result);
     OpBuilder b(members.back());
-    Location loc = group.front()->getLoc();
+    Location loc = inner ? inner.getLoc() : group.front()->getLoc();
     auto fused =
         bitpack::FusedOp::create(b, loc, TypeRange(ValueRange(results)));
     Block *body = b.createBlock(&fused.getBody());
@@ -290,8 +323,10 @@ private:
       op->moveBefore(body, body->end());
     b.setInsertionPointToEnd(body);
     bitpack::YieldOp::create(b, loc, results);
+    position[fused] = position.lookup(members.back());
     ++numGroups;
     numMembers += members.size();
+    return fused;
   }
 
   Block &block;
@@ -299,6 +334,7 @@ private:
   DenseMap<Operation *, unsigned> groupOf; // of finished groups
   SmallVector<Group> groups;
   SmallVector<unsigned> lastOf; // position of each group's last op
+  SmallVector<std::optional<unsigned>> innerOf; // groups that they pool
 };
 
 struct BitpackFuseEpilogues

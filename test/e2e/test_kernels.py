@@ -420,6 +420,60 @@ def test_max_pool_of_specials(tmp_path, target):
     check(tmp_path, program, kernels=("auto",), targets=[target, target])
 
 
+def channels_last(program, name, values):
+    """An op that turns channels first to last, as images come."""
+    n, c, h, w = values.shape
+    dims = "(d0, d1, d2, d3)"
+    kind = program.type((n, h, w, c), "f32")
+    like, _ = program.input((n, h, w, c))
+    y = program.emit(f"linalg.generic {{indexing_maps = [affine_map<{dims} -> (d0, d3, d1, d2)>, affine_map<{dims} -> {dims}>], "
+                     f'iterator_types = ["parallel", "parallel", "parallel", "parallel"]}} '
+                     f"ins({name} : {program.type(values.shape, 'f32')}) outs({like} : {kind}) "
+                     f"{{\n ^bb0(%a: f32, %o: f32):\n linalg.yield %a : f32\n }} -> {kind}", (n, h, w, c), "f32")
+    return y, values.transpose(0, 2, 3, 1)
+
+
+@pytest.mark.parametrize("case", [
+    ("max", (28, 300), 40, Window((3, 3), (1, 1), (1, 1, 1, 1)), Window((3, 3), (2, 2), (0, 0, 1, 1))),
+    ("max", (13, 520), 48, Window((1, 1)), Window((2, 2), (1, 1), (0, 1, 2, 0), (2, 1))),
+    ("max", (64, 602), 33, Window((2, 2), (2, 2)), Window((2, 3), (3, 2), (1, 0, 0, 0))),
+    ("avg", (32, 300), 32, Window((1, 2)), Window((5, 3), (1, 1), (2, 1, 3, 0)))])
+@pytest.mark.parametrize("first, whole", [(True, False), (False, False), (True, True)])
+def test_pooled_convolution(tmp_path, case, first, whole):
+    """Pools behind convolutions of floats, whose tasks pool the rows that they made; images with channels first and last;
+    the whole result of the convolution as an output."""
+    root, size, k, conv, pool = case
+    program = Program(770 + len(root) * size[0] + first)
+    y = channels_last(program, *program.input((2, 3, *size))) if first else program.input((2, *size, 3))
+    weights = program.float_weights((k, *conv.kernel, 3))
+    values = conv_floats(y[1], weights[1], conv, 1)
+    y = program.contraction(y, weights, values, ("f32", "f32"), "f32", conv)
+    bias, bv = program.float_weights((k,))
+    kind, dims = program.type(values.shape, "f32"), "(d0, d1, d2, d3)"
+    name = program.emit(f"linalg.generic {{indexing_maps = [affine_map<{dims} -> {dims}>, affine_map<{dims} -> (d3)>, "
+                        f'affine_map<{dims} -> {dims}>], iterator_types = ["parallel", "parallel", "parallel", "parallel"]}} '
+                        f"ins({y[0]}, {bias} : {kind}, tensor<{k}xf32>) outs({y[0]} : {kind}) "
+                        f"{{\n ^bb0(%a: f32, %b: f32, %o: f32):\n %s = arith.addf %a, %b : f32\n linalg.yield %s : f32\n }} "
+                        f"-> {kind}", values.shape, "f32")
+    y = name, values + bv
+    if whole:
+        program.output(*y, "f32")
+    outputs = [pool.output(s, d) for d, s in enumerate(values.shape[1:3])]
+    extra = "" if root == "max" else ", count_include_pad = true, scale = 1.0 : f32"
+    name = program.emit(f"hwgq.{root}_pool {y[0]} {pool_attributes(pool, extra)} : {program.type(y[1].shape, 'f32')}",
+                        (2, *outputs, k), "f32")
+    if root == "max":
+        y = name, max_pool(y[1], pool, outputs, np.zeros(k, bool))
+    else:
+        total = np.float32(0)
+        for _, _, tap in pool.taps(y[1], np.float32(0), outputs):
+            total = total + tap
+        y = name, total / np.float32(np.prod(pool.kernel))
+    program.output(*y, "f32")
+    program.output(*program.quantize(*y, "u2"), program.code("u2"))
+    check(tmp_path, program, kernels=("auto",))
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_avg_pool(tmp_path, seed):
     program = Program(800 + seed)

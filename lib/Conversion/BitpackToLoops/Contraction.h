@@ -2,7 +2,7 @@
 #ifndef HWGQ_LIB_CONVERSION_BITPACKTOLOOPS_CONTRACTION_H
 #define HWGQ_LIB_CONVERSION_BITPACKTOLOOPS_CONTRACTION_H
 
-#include "Pointwise.h"
+#include "PoolWindow.h"
 #include "hwgq/Conversion/TensorToLoops.h"
 #include "hwgq/Dialect/Kernels.h"
 
@@ -18,15 +18,17 @@ struct ConvLoops {
   mlir::Value result;               // what replaces the op; null in a group
   const Pointwise *group = nullptr; // the group that it is the root of
   ImageRows *producer = nullptr;    // of an input that has no memory
+  const PoolRows *pool = nullptr;   // what pools the results of the group
 
   int64_t kh, kw, strideY, strideX, dilationY, dilationX, top, left;
   int64_t groups, groupIn, groupOut;
 
   /// `group` takes the accumulators where it is given; `output` is its shape
-  /// then, without memory. So is `input` where `producer` makes it.
+  /// then, without memory. So is `input` where `producer` makes it. `pool` is
+  /// computed with the tasks: rows of it behind the rows that they read.
   ConvLoops(LoopBuilder &b, const bitpack::Contraction &op, mlir::Value input,
             mlir::Value weight, const Pointwise *group = nullptr,
-            ImageRows *producer = nullptr);
+            ImageRows *producer = nullptr, const PoolRows *pool = nullptr);
 
   CodeType inputCode() const { return op.inputCode(); }
   CodeType weightCode() const { return op.weightCode(); }
@@ -94,8 +96,8 @@ private:
   void countTasks(LoopBuilder &b, const ConvLoops &conv);
 };
 
-/// All tasks of a kernel: clears what nobody else writes, then prologue(task)
-/// and body(task).
+/// All tasks of a kernel: clears what nobody else writes, then body(task), then
+/// the rows of a pool behind it.
 void forEachTask(LoopBuilder &b, const ConvLoops &conv, const Tasking &tasking,
                  llvm::function_ref<void(const Task &)> body);
 

@@ -10,11 +10,12 @@ using namespace hwgq;
 using bitpack::Contraction;
 
 ConvLoops::ConvLoops(LoopBuilder &b, const Contraction &op, Value input,
-                     Value weight, const Pointwise *group, ImageRows *producer)
+                     Value weight, const Pointwise *group, ImageRows *producer,
+                     const PoolRows *pool)
     : op(op), inputMemory(input), weightMemory(weight),
       input(producer ? describeImage(op.inputType(), producer->batch())
                      : viewImage(b, op.inputType(), input)),
-      group(group), producer(producer) {
+      group(group), producer(producer), pool(pool) {
   kh = op.window.kernel[0];
   kw = op.window.kernel[1];
   strideY = op.window.strides[0];
@@ -202,6 +203,33 @@ static bool hasUnwritten(const ConvLoops &conv) {
                     : out.packed() && (out.hasHalo() || out.hasPadding());
 }
 
+/// Loops over rows [first, end) of image n of a pool.
+static void poolRows(LoopBuilder &b, const PoolRows &pool, Value n, Value first,
+                     Value end) {
+  b.loop(first, end, 1, [&](Value y) { pool.emit(n, y); });
+}
+
+/// The rows of a pool that begin in the rows of one task and end in those of
+/// another: after all tasks, one of these tasks for each border between those.
+static void poolBorders(LoopBuilder &b, const ConvLoops &conv, int64_t rows) {
+  const PoolRows &pool = *conv.pool;
+  int64_t borders = conv.output.height / rows - 1;
+  b.tasks(b.mul(conv.output.batch, borders), [&](Value task) {
+    Value from = b.mul(b.rem(task, borders), rows), to = b.add(from, rows);
+    Value first = b.max(pool.firstBehind(b, from), pool.endBefore(b, to));
+    poolRows(b, pool, b.div(task, borders), first, pool.firstBehind(b, to));
+  });
+}
+
+/// The rows of a pool that read nothing but rows of this task.
+static void poolTask(LoopBuilder &b, const ConvLoops &conv, const Task &task,
+                     int64_t rows) {
+  Value n = b.div(task.row0, conv.output.height);
+  Value from = b.rem(task.row0, conv.output.height);
+  poolRows(b, *conv.pool, n, conv.pool->firstBehind(b, from),
+           conv.pool->endBefore(b, b.add(from, rows)));
+}
+
 void hwgq::forEachTask(LoopBuilder &b, const ConvLoops &conv,
                        const Tasking &tasking,
                        llvm::function_ref<void(const Task &)> body) {
@@ -218,6 +246,8 @@ void hwgq::forEachTask(LoopBuilder &b, const ConvLoops &conv,
     forEachRow(b, out, double(out.rowSize()) / 32, clearRow);
     clear = false;
   }
+  // Whether a task makes whole rows of one image.
+  bool pools = conv.pool && parts == 1 && out.height % tasking.rows == 0;
   b.tasks(tasking.count, [&](Value number) {
     Task task;
     task.number = number;
@@ -254,7 +284,13 @@ void hwgq::forEachTask(LoopBuilder &b, const ConvLoops &conv,
         clearRow(b.div(row, out.height), b.rem(row, out.height));
       });
     body(task);
+    if (pools)
+      poolTask(b, conv, task, tasking.rows);
   });
+  if (pools && tasking.rows < out.height)
+    poolBorders(b, conv, tasking.rows);
+  else if (conv.pool && !pools)
+    forEachRow(b, conv.pool->shape, conv.pool->cost, conv.pool->emit);
 }
 
 void hwgq::forEachTile(
@@ -380,33 +416,58 @@ struct FusedPattern : OpConversionPattern<bitpack::FusedOp> {
       return rewriter.getRemappedValue(value);
     };
     Operation *root = Pointwise::getRoot(op);
-    linalg::GenericOp producer = Pointwise::getProducer(op);
+    bitpack::FusedOp inner = Pointwise::getInner(op);
+    if (inner && !onlyPooled(inner, root))
+      return op.emitError("holds a group that more than a pool reads");
+    // What makes the input of the first root.
+    bitpack::FusedOp begin = inner ? inner : op;
+    linalg::GenericOp producer = Pointwise::getProducer(begin);
     std::unique_ptr<ImageRows> rows =
         producer ? ImageRows::get(producer, rewriter, options) : nullptr;
     if (producer && !rows)
       return op.emitError("makes an input that is no image");
-    Value first = root ? root->getOperand(0) : firstOperand(op);
+    Operation *beginRoot = Pointwise::getRoot(begin);
+    Value first = beginRoot ? beginRoot->getOperand(0) : firstOperand(begin);
     if (!first)
       return op.emitError("reads no tensor of its shape");
     Value batch =
         rows ? rows->batch() : getBatch(b, tensorType(first), memoryOf(first));
     Pointwise group(b, op, batch, memoryOf);
-    if (!root)
+    PoolOutput out = {
+        group.shape(), [&](Value n, Value y) { group.clearRow(b, n, y); },
+        [&](Value value, const Site &site) { group.emit(b, value, site); }};
+    std::optional<Contraction> contraction;
+    if (beginRoot)
+      contraction = Contraction::get(beginRoot);
+    if (inner) {
+      Pointwise conv(b, inner, batch, memoryOf);
+      PoolRows pool = makePool(b, root, conv.results()[0], out);
+      if (failed(emitContraction(b, *contraction, conv, memoryOf, rows.get(),
+                                 &pool)))
+        return failure();
+    } else if (!root) {
       group.emitLoops(b, {});
-    else if (std::optional<Contraction> contraction = Contraction::get(root)) {
+    } else if (contraction) {
       if (failed(emitContraction(b, *contraction, group, memoryOf, rows.get())))
         return failure();
     } else {
-      emitPool(
-          b, root, memoryOf(first),
-          {group.shape(), [&](Value n, Value y) { group.clearRow(b, n, y); },
-           [&](Value value, const Site &site) { group.emit(b, value, site); }});
+      emitPool(b, root, memoryOf(first), out);
     }
     rewriter.replaceOp(op, group.results());
     return success();
   }
 
 private:
+  /// Whether `root` pools the one result of a contraction's group, and nobody
+  /// else reads it.
+  static bool onlyPooled(bitpack::FusedOp inner, Operation *root) {
+    Operation *conv = Pointwise::getRoot(inner);
+    return isa_and_nonnull<hwgq::MaxPoolOp, hwgq::AvgPoolOp>(root) &&
+           isa_and_nonnull<bitpack::Conv2DOp>(conv) &&
+           inner->getNumResults() == 1 && inner->hasOneUse() &&
+           root->getOperand(0) == inner->getResult(0);
+  }
+
   /// An operand from outside that has the shape of the results.
   static Value firstOperand(bitpack::FusedOp op) {
     auto shape = tensorType(op.getResult(0)).getShape();
@@ -422,10 +483,13 @@ private:
   static LogicalResult
   emitContraction(LoopBuilder &b, const Contraction &contraction,
                   const Pointwise &group,
-                  llvm::function_ref<Value(Value)> memoryOf, ImageRows *rows) {
+                  llvm::function_ref<Value(Value)> memoryOf, ImageRows *rows,
+                  const PoolRows *pool = nullptr) {
     KernelEmitter emit = checkKernel(contraction);
     if (!emit)
       return failure();
+    if (pool && emit != emitF32Kernel)
+      return contraction.op->emitError("this kernel pools no results");
     if (rows && emit != emitF32Kernel)
       return contraction.op->emitError("this kernel reads its input itself");
     bool whole = contraction.groups == 1 ||
@@ -434,10 +498,13 @@ private:
     bool together = emit != emitGenericKernel && whole;
     ConvLoops conv(b, contraction, rows ? Value() : memoryOf(contraction.input),
                    memoryOf(contraction.weight), together ? &group : nullptr,
-                   rows);
+                   rows, together ? pool : nullptr);
     FailureOr<Value> result = emit(b, conv);
-    if (succeeded(result) && !together)
+    if (succeeded(result) && !together) {
       group.emitLoops(b, *result);
+      if (pool)
+        forEachRow(b, pool->shape, pool->cost, pool->emit);
+    }
     return result;
   }
 

@@ -71,8 +71,7 @@ private:
   }
 
   /// Where the input is made element by element, each task makes the rows that
-  /// it reads, if it can hold them: as many rows of outputs as leave enough
-  /// tasks or take some time, and divide an image.
+  /// it reads, if it can hold them.
   void chooseStrip() {
     padded = in;
     ArrayRef<int64_t> pads = conv.op.window.pads;
@@ -82,13 +81,22 @@ private:
     padded.right = pads[3];
     if (!conv.producer || many || conv.groups > 1)
       return;
-    constexpr int64_t kBytes = 96 << 10, kTasks = 8;
+    constexpr int64_t kBytes = 96 << 10;
+    strip = evenRows([&](int64_t size) {
+      return inputRows(size) * padded.rowSize() * 4 <= kBytes;
+    });
+  }
+
+  /// The most rows of outputs that divide an image, and leave enough tasks or
+  /// take no more time than one; 0 where none fits.
+  int64_t evenRows(llvm::function_ref<bool(int64_t)> fits) {
+    constexpr int64_t kTasks = 8;
     int64_t small = rowsPerTask(cost());
-    for (int64_t size = out.height; size > 0 && !strip; --size)
+    for (int64_t size = out.height; size > 0; --size)
       if (out.height % size == 0 &&
-          (size <= small || out.height / size >= kTasks) &&
-          inputRows(size) * padded.rowSize() * 4 <= kBytes)
-        strip = size;
+          (size <= small || out.height / size >= kTasks) && fits(size))
+        return size;
+    return 0;
   }
 
   /// A copy of the input with its pads, in memory for all tasks.
@@ -218,6 +226,9 @@ private:
     int64_t blocks = weights->blocksOfGroup();
     if (strip)
       return Tasking(b, conv, blocks, strip, 1);
+    if (!many && conv.pool) // which reads most rows while they are near
+      return Tasking(b, conv, blocks, evenRows([](int64_t) { return true; }),
+                     1);
     if (!many && !conv.op.isMatMul)
       return Tasking(b, conv, blocks, cost());
     if (conv.op.isMatMul)

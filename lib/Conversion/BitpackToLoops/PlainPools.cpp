@@ -87,6 +87,24 @@ Value PoolWindow::count(LoopBuilder &b, Value y, Value x,
   return b.mul(taps(y, 0), taps(x, 1));
 }
 
+// Row y has its first tap at y * stride - pad, its last one `reach` rows on.
+
+Value PoolRows::firstBehind(LoopBuilder &b, Value y) const {
+  Value row = b.ceilDiv(b.add(y, window.pads[0]), window.strides[0]);
+  Value first = b.cmp(arith::CmpIPredicate::eq, y, b.index(0));
+  return b.select(first, b.index(0), b.min(row, b.index(shape.height)));
+}
+
+Value PoolRows::endBefore(LoopBuilder &b, Value y) const {
+  int64_t stride = window.strides[0];
+  int64_t reach = (window.kernel[0] - 1) * window.dilations[0];
+  Value above = b.sub(b.add(y, window.pads[0] + stride), b.index(reach + 1));
+  Value end =
+      b.min(b.div(b.max(above, b.index(0)), stride), b.index(shape.height));
+  Value last = b.cmp(arith::CmpIPredicate::eq, y, b.index(window.sizes[0]));
+  return b.select(last, b.index(shape.height), end);
+}
+
 PoolOutput PoolOutput::into(LoopBuilder &b, const Image &image) {
   auto store = [&b, image](Value value, const Site &site) {
     Value at = b.add(image.at(b, site.n, site.y, site.x), site.channel);
@@ -117,20 +135,21 @@ public:
         window(op, in), element(tensorType(op.getInput()).getElementType()) {}
   virtual ~PlainPool() = default;
 
-  void emit(const PoolOutput &out) {
-    const Image &shape = out.shape;
-    double cost = 0.05 * double(shape.width * shape.channels) *
-                  double(window.kernel[0] * window.kernel[1]);
-    forEachRow(b, shape, cost, [&](Value n, Value y) {
-      out.beginRow(n, y);
-      window.forEachColumn(b, shape.width, [&](Value x, bool inside) {
-        Value extra = pixel(y, x);
-        forEachSpan(b, shape.channels,
-                    [&](Value channel, int64_t lanes, int64_t count) {
-                      span(out, {n, y, x, channel, lanes, count}, inside,
-                           extra);
-                    });
-      });
+  const PoolWindow &getWindow() const { return window; }
+
+  double costOfRow(const Image &shape) const {
+    return 0.05 * double(shape.width * shape.channels) *
+           double(window.kernel[0] * window.kernel[1]);
+  }
+
+  void emitRow(const PoolOutput &out, Value n, Value y) {
+    out.beginRow(n, y);
+    window.forEachColumn(b, out.shape.width, [&](Value x, bool inside) {
+      Value extra = pixel(y, x);
+      forEachSpan(b, out.shape.channels,
+                  [&](Value channel, int64_t lanes, int64_t count) {
+                    span(out, {n, y, x, channel, lanes, count}, inside, extra);
+                  });
     });
   }
 
@@ -329,19 +348,29 @@ private:
 
 } // namespace
 
+static std::shared_ptr<PlainPool> makePlainPool(LoopBuilder &b, Operation *pool,
+                                                Value input) {
+  if (auto average = dyn_cast<hwgq::AvgPoolOp>(pool))
+    return std::make_shared<AvgPool>(b, average, input);
+  auto max = cast<hwgq::MaxPoolOp>(pool);
+  if (tensorType(max.getInput()).getElementType().isF32() && !b.options.neon)
+    return std::make_shared<MaxPoolX86>(b, max, input);
+  return std::make_shared<MaxPool>(b, max, input);
+}
+
+PoolRows hwgq::makePool(LoopBuilder &b, Operation *pool, Value input,
+                        const PoolOutput &out) {
+  std::shared_ptr<PlainPool> plain = makePlainPool(b, pool, input);
+  return {plain->getWindow(), out.shape, plain->costOfRow(out.shape),
+          [plain, out](Value n, Value y) { plain->emitRow(out, n, y); }};
+}
+
 void hwgq::emitPool(LoopBuilder &b, Operation *pool, Value input,
                     const PoolOutput &out) {
-  auto max = dyn_cast<hwgq::MaxPoolOp>(pool);
-  bool isFloat =
-      isa<FloatType>(tensorType(pool->getOperand(0)).getElementType());
-  if (max && isFloat && !b.options.neon)
-    MaxPoolX86(b, max, input).emit(out);
-  else if (max)
-    MaxPool(b, max, input).emit(out);
-  else if (auto average = dyn_cast<hwgq::AvgPoolOp>(pool))
-    AvgPool(b, average, input).emit(out);
-  else
-    emitPackedAvgPool(b, cast<bitpack::AvgPoolOp>(pool), input, out);
+  if (auto average = dyn_cast<bitpack::AvgPoolOp>(pool))
+    return emitPackedAvgPool(b, average, input, out);
+  PoolRows rows = makePool(b, pool, input, out);
+  forEachRow(b, rows.shape, rows.cost, rows.emit);
 }
 
 namespace {

@@ -26,12 +26,19 @@ linalg::GenericOp Pointwise::getProducer(bitpack::FusedOp op) {
                                                               : nullptr;
 }
 
+bitpack::FusedOp Pointwise::getInner(bitpack::FusedOp op) {
+  auto groups = op.getBody().front().getOps<bitpack::FusedOp>();
+  return groups.empty() ? nullptr : *groups.begin();
+}
+
 Pointwise::Pointwise(LoopBuilder &b, bitpack::FusedOp op, Value batch,
                      MemoryOf memoryOf)
     : body(op.getBody().front()), root(getRoot(op)),
       type(tensorType(op.getResult(0))) {
   if (linalg::GenericOp producer = getProducer(op))
     skipped = producer;
+  else
+    skipped = getInner(op);
   rank = type.getRank();
   size.batch = batch;
   size.channels = rank ? type.getShape().back() : 1;

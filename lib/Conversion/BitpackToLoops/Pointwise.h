@@ -37,6 +37,10 @@ public:
   /// The op in a group that makes the input of its root; null without.
   static mlir::linalg::GenericOp getProducer(bitpack::FusedOp op);
 
+  /// The group of a convolution whose result the root of this one pools; null
+  /// without.
+  static bitpack::FusedOp getInner(bitpack::FusedOp op);
+
   /// What replaces the results of the op.
   llvm::ArrayRef<mlir::Value> results() const { return memory; }
   /// Size and batch of the results, as a plain image without memory.
@@ -80,7 +84,7 @@ private:
 
   mlir::Block &body;
   mlir::Operation *root;
-  mlir::Operation *skipped = nullptr; // the producer of the root's input
+  mlir::Operation *skipped = nullptr; // what makes the root's input
   mlir::RankedTensorType type;        // of a result
   Image size;
   int64_t rank;

@@ -68,6 +68,25 @@ struct PoolOutput {
   static PoolOutput into(LoopBuilder &b, const Image &image);
 };
 
+/// A pool, row by row: emit(n, y) computes row y of image n of `shape`, `cost`
+/// is its time in nanoseconds.
+struct PoolRows {
+  PoolWindow window;
+  Image shape;
+  double cost;
+  std::function<void(mlir::Value n, mlir::Value y)> emit;
+
+  /// The first row whose taps all lie at or behind row y of the input, where a
+  /// part of the rows begins, and one past the last row whose taps all lie
+  /// before it, where such a part ends; taps out of bounds lie in no part.
+  mlir::Value firstBehind(LoopBuilder &b, mlir::Value y) const;
+  mlir::Value endBefore(LoopBuilder &b, mlir::Value y) const;
+};
+
+/// The rows of hwgq.max_pool or hwgq.avg_pool on plain tensors.
+PoolRows makePool(LoopBuilder &b, mlir::Operation *pool, mlir::Value input,
+                  const PoolOutput &out);
+
 /// Loops of hwgq.max_pool or hwgq.avg_pool on plain tensors, or of
 /// bitpack.avg_pool.
 void emitPool(LoopBuilder &b, mlir::Operation *pool, mlir::Value input,
