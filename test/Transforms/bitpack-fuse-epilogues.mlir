@@ -158,8 +158,8 @@ func.func @poolSize(%x: tensor<?x8x8x16xf32>, %bias: tensor<16xf32>) -> tensor<?
 // other, unless somebody else reads the result.
 
 // CHECK-LABEL: @pooledConvolution
-// CHECK: %[[P:.*]] = bitpack.fused -> (tensor<1x64x64x16x!hwgq.code<b1>, #bitpack.layout<planes>>) {
-// CHECK-NEXT: %[[I:.*]] = bitpack.fused -> (tensor<1x128x128x16xf32>) {
+// CHECK: %[[P:.*]] = bitpack.fused -> (tensor<1x65x65x16x!hwgq.code<b1>, #bitpack.layout<planes>>) {
+// CHECK-NEXT: %[[I:.*]] = bitpack.fused -> (tensor<1x130x130x16xf32>) {
 // CHECK-NEXT: %[[C:.*]] = bitpack.conv2d
 // CHECK-NEXT: %[[S:.*]] = linalg.generic {{.*}} ins(%[[C]]
 // CHECK: bitpack.yield %[[S]]
@@ -173,31 +173,31 @@ func.func @poolSize(%x: tensor<?x8x8x16xf32>, %bias: tensor<16xf32>) -> tensor<?
 // CHECK: bitpack.fused
 // CHECK-NEXT: hwgq.max_pool
 // CHECK-NEXT: bitpack.quantize
-func.func @pooledConvolution(%x: tensor<1x128x128x3xf32>, %w: tensor<16x1x1x3xf32>, %bias: tensor<16xf32>, %out: tensor<1x128x128x16xf32>)
-    -> (tensor<1x64x64x16x!hwgq.code<b1>, #bitpack.layout<planes>>, tensor<1x64x64x16x!hwgq.code<b1>, #bitpack.layout<planes>>, tensor<1x128x128x16xf32>) {
+func.func @pooledConvolution(%x: tensor<1x130x130x3xf32>, %w: tensor<16x1x1x3xf32>, %bias: tensor<16xf32>, %out: tensor<1x130x130x16xf32>)
+    -> (tensor<1x65x65x16x!hwgq.code<b1>, #bitpack.layout<planes>>, tensor<1x65x65x16x!hwgq.code<b1>, #bitpack.layout<planes>>, tensor<1x130x130x16xf32>) {
   %y = bitpack.conv2d %x, %w {strides = array<i64: 1, 1>, pads = array<i64: 0, 0, 0, 0>, dilations = array<i64: 1, 1>, groups = 1 : i64, kernel = "f32"}
-      : tensor<1x128x128x3xf32>, tensor<16x1x1x3xf32> -> tensor<1x128x128x16xf32>
+      : tensor<1x130x130x3xf32>, tensor<16x1x1x3xf32> -> tensor<1x130x130x16xf32>
   %s = linalg.generic {indexing_maps = [#same, #channel, #same], iterator_types = ["parallel", "parallel", "parallel", "parallel"]}
-      ins(%y, %bias : tensor<1x128x128x16xf32>, tensor<16xf32>) outs(%out : tensor<1x128x128x16xf32>) {
+      ins(%y, %bias : tensor<1x130x130x16xf32>, tensor<16xf32>) outs(%out : tensor<1x130x130x16xf32>) {
   ^bb0(%a: f32, %b: f32, %o: f32):
     %0 = arith.addf %a, %b : f32
     linalg.yield %0 : f32
-  } -> tensor<1x128x128x16xf32>
+  } -> tensor<1x130x130x16xf32>
   %p = hwgq.max_pool %s {kernel = array<i64: 2, 2>, strides = array<i64: 2, 2>, pads = array<i64: 0, 0, 0, 0>, dilations = array<i64: 1, 1>}
-      : tensor<1x128x128x16xf32> -> tensor<1x64x64x16xf32>
-  %q = bitpack.quantize %p {step = #hwgq.sign<">=">} : tensor<1x64x64x16xf32> -> tensor<1x64x64x16x!hwgq.code<b1>, #bitpack.layout<planes>>
+      : tensor<1x130x130x16xf32> -> tensor<1x65x65x16xf32>
+  %q = bitpack.quantize %p {step = #hwgq.sign<">=">} : tensor<1x65x65x16xf32> -> tensor<1x65x65x16x!hwgq.code<b1>, #bitpack.layout<planes>>
   %z = bitpack.conv2d %x, %w {strides = array<i64: 1, 1>, pads = array<i64: 0, 0, 0, 0>, dilations = array<i64: 1, 1>, groups = 1 : i64, kernel = "f32"}
-      : tensor<1x128x128x3xf32>, tensor<16x1x1x3xf32> -> tensor<1x128x128x16xf32>
+      : tensor<1x130x130x3xf32>, tensor<16x1x1x3xf32> -> tensor<1x130x130x16xf32>
   %t = linalg.generic {indexing_maps = [#same, #channel, #same], iterator_types = ["parallel", "parallel", "parallel", "parallel"]}
-      ins(%z, %bias : tensor<1x128x128x16xf32>, tensor<16xf32>) outs(%out : tensor<1x128x128x16xf32>) {
+      ins(%z, %bias : tensor<1x130x130x16xf32>, tensor<16xf32>) outs(%out : tensor<1x130x130x16xf32>) {
   ^bb0(%a: f32, %b: f32, %o: f32):
     %0 = arith.addf %b, %a : f32
     linalg.yield %0 : f32
-  } -> tensor<1x128x128x16xf32>
+  } -> tensor<1x130x130x16xf32>
   %u = hwgq.max_pool %t {kernel = array<i64: 2, 2>, strides = array<i64: 2, 2>, pads = array<i64: 0, 0, 0, 0>, dilations = array<i64: 1, 1>}
-      : tensor<1x128x128x16xf32> -> tensor<1x64x64x16xf32>
-  %v = bitpack.quantize %u {step = #hwgq.sign<">=">} : tensor<1x64x64x16xf32> -> tensor<1x64x64x16x!hwgq.code<b1>, #bitpack.layout<planes>>
-  return %q, %v, %t : tensor<1x64x64x16x!hwgq.code<b1>, #bitpack.layout<planes>>, tensor<1x64x64x16x!hwgq.code<b1>, #bitpack.layout<planes>>, tensor<1x128x128x16xf32>
+      : tensor<1x130x130x16xf32> -> tensor<1x65x65x16xf32>
+  %v = bitpack.quantize %u {step = #hwgq.sign<">=">} : tensor<1x65x65x16xf32> -> tensor<1x65x65x16x!hwgq.code<b1>, #bitpack.layout<planes>>
+  return %q, %v, %t : tensor<1x65x65x16x!hwgq.code<b1>, #bitpack.layout<planes>>, tensor<1x65x65x16x!hwgq.code<b1>, #bitpack.layout<planes>>, tensor<1x130x130x16xf32>
 }
 
 // An op that reads nothing of the shape of its result stays alone.
