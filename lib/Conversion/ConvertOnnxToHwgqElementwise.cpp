@@ -339,28 +339,6 @@ LogicalResult lowerShrink(Node &n) {
   return n.setReal(n.select(below, n.make<arith::AddFOp>(x, bias), y));
 }
 
-Value expandMish(Node &n, Value x) {
-  return n.make<arith::MulFOp>(x, expandTanh(n, expandSoftplus(n, x)));
-}
-
-LogicalResult lowerGelu(Node &n) {
-  Value x = n.real(0), half = n.splat(x, 0.5), unit = n.splat(x, 1);
-  Value inner;
-  if (n.attrS("approximate", "none") == "tanh") {
-    // sqrt(2/pi) * (x + 0.044715 x^3)
-    Value cube = n.make<arith::MulFOp>(n.make<arith::MulFOp>(x, x), x);
-    Value sum = n.make<arith::AddFOp>(
-        x, n.make<arith::MulFOp>(n.splat(x, 0.044715), cube));
-    inner = expandTanh(n, n.make<arith::MulFOp>(
-                              n.splat(x, 0.7978845608028654), sum));
-  } else {
-    inner = expandErf(n, n.make<arith::DivFOp>(x, n.splat(x, std::sqrt(2.0))));
-  }
-  Value y = n.make<arith::MulFOp>(half, x);
-  return n.setReal(
-      n.make<arith::MulFOp>(y, n.make<arith::AddFOp>(unit, inner)));
-}
-
 LogicalResult lowerIsNaN(Node &n) {
   Value x = n.real(0);
   return n.set(n.cmpf(CmpFPredicate::UNO, x, x));
@@ -529,8 +507,6 @@ void conversion::addElementwiseLowerings(LoweringTable &table) {
   table["Erf"] = lowerMath<expandErf>;
   table["Sigmoid"] = lowerMath<expandSigmoid>;
   table["Softplus"] = lowerMath<expandSoftplus>;
-  table["Mish"] = lowerUnary<expandMish>;
-  table["Gelu"] = lowerGelu;
   table["LeakyRelu"] = lowerLeakyRelu;
   table["PRelu"] = lowerPRelu;
   table["Elu"] = lowerElu;

@@ -173,24 +173,6 @@ static LogicalResult lowerInstanceNormalization(Node &n) {
       y, n.broadcastDims(n.real(2), n.sizes(x), dims)));
 }
 
-static LogicalResult lowerLayerNormalization(Node &n) {
-  for (unsigned i = 1; i < n.op->getNumResults(); ++i)
-    if (!n.op->getResult(i).use_empty())
-      return n.error() << "with its statistics as outputs is not supported",
-             failure();
-  Value x = n.real(0);
-  int64_t rank = typeOf(x).getRank();
-  auto axis = n.axis(n.attr("axis", -1), rank);
-  if (failed(axis))
-    return failure();
-  SmallVector<int64_t> dims = llvm::to_vector(llvm::seq<int64_t>(*axis, rank));
-  Value y = standardise(n, x, dims, n.attrF("epsilon", 1e-5));
-  y = n.make<arith::MulFOp>(y, n.broadcastLike(n.real(1), x));
-  if (n.has(2))
-    y = n.make<arith::AddFOp>(y, n.broadcastLike(n.real(2), x));
-  return n.setReal(y);
-}
-
 /// x / (bias + alpha / size * sum of squares over `size` channels)^beta.
 static LogicalResult lowerLRN(Node &n) {
   Value x = n.real(0);
@@ -239,6 +221,5 @@ void conversion::addNormalizeLowerings(LoweringTable &table) {
   table["LogSoftmax"] = lowerLogSoftmax;
   table["Hardmax"] = lowerHardmax;
   table["InstanceNormalization"] = lowerInstanceNormalization;
-  table["LayerNormalization"] = lowerLayerNormalization;
   table["LRN"] = lowerLRN;
 }

@@ -81,7 +81,8 @@ bool isPointwise(linalg::GenericOp op) {
 bool isPointwise(Operation *op, ArrayRef<int64_t> shape) {
   if (op->getNumResults() == 0 ||
       !isa<RankedTensorType>(op->getResult(0).getType()) ||
-      shapeOf(op->getResult(0)) != shape)
+      shapeOf(op->getResult(0)) != shape || // of a known number of channels
+      (!shape.empty() && ShapedType::isDynamic(shape.back())))
     return false;
   if (auto generic = dyn_cast<linalg::GenericOp>(op))
     return isPointwise(generic);
@@ -137,7 +138,7 @@ private:
     if (isa<hwgq::AffineOp>(op))
       return isPointwise(op, shapeOf(op->getResult(0)));
     auto generic = dyn_cast<linalg::GenericOp>(op);
-    return generic && isPointwise(generic) &&
+    return generic && isPointwise(op, shapeOf(op->getResult(0))) &&
            llvm::any_of(generic.getInputs(), [&](Value input) {
              return shapeOf(input) == shapeOf(op->getResult(0));
            });

@@ -45,3 +45,27 @@ func.func @weights(%x: tensor<8x8xf32>) -> tensor<8x4xf32> {
   %y = "onnx.MatMul"(%x, %r) : (tensor<8x8xf32>, tensor<8x4xf32>) -> tensor<8x4xf32>
   return %y : tensor<8x4xf32>
 }
+
+// -----
+
+// A constant of the old batch that repeats along it gives way.
+// FIVE-LABEL: @repeated({{.*}}tensor<5x3xf32>) -> tensor<5x3xf32>
+// FIVE: dense<{{.*}}1.000000e+00, 2.000000e+00, 3.000000e+00{{.*}}> : tensor<1x3xf32>
+// ANY-LABEL: @repeated({{.*}}tensor<?x3xf32>) -> tensor<?x3xf32>
+func.func @repeated(%x: tensor<2x3xf32>) -> tensor<2x3xf32> {
+  %c = "onnx.Constant"() {value = dense<[[1.0, 2.0, 3.0], [1.0, 2.0, 3.0]]> : tensor<2x3xf32>} : () -> tensor<2x3xf32>
+  %y = "onnx.Add"(%x, %c) : (tensor<2x3xf32>, tensor<2x3xf32>) -> tensor<2x3xf32>
+  return %y : tensor<2x3xf32>
+}
+
+// -----
+
+// Ones in the shape of a tensor have its batch.
+// FIVE-LABEL: @ones({{.*}}tensor<5x3xf32>) -> tensor<5x3xf32>
+// ANY-LABEL: @ones({{.*}}tensor<?x3xf32>) -> tensor<?x3xf32>
+func.func @ones(%x: tensor<2x3xf32>) -> tensor<2x3xf32> {
+  %s = "onnx.Shape"(%x) : (tensor<2x3xf32>) -> tensor<2xi64>
+  %c = "onnx.ConstantOfShape"(%s) {value = dense<1.0> : tensor<1xf32>} : (tensor<2xi64>) -> tensor<2x3xf32>
+  %y = "onnx.Add"(%x, %c) : (tensor<2x3xf32>, tensor<2x3xf32>) -> tensor<2x3xf32>
+  return %y : tensor<2x3xf32>
+}

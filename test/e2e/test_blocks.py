@@ -24,7 +24,7 @@ class Net(Graph):
 
     def __init__(self, seed=0):
         super().__init__()
-        self.rng = np.random.default_rng(seed)
+        self.rng, self.opset = np.random.default_rng(seed), 13
 
     def ints(self, *values):
         return self.constant(values, np.int64)
@@ -232,8 +232,26 @@ def few_values(g):
             g.conv(cut, (8, 16, 1, 1), 2), rows], [1, 3, 4, 4], 7  # fmt: skip
 
 
+def transformer(g):
+    """A layer of a transformer over several heads, its norms and activation as single operators; a norm of whole samples."""
+    g.opset = 21
+    draw = lambda *shape: [g.constant(g.rng.uniform(0.5, 1.5, shape)) for _ in range(2)]  # noqa: E731
+    x = g.quant(g.op("LayerNormalization", "x", *draw(32)), 4, 0.25, 1)
+    q, k, v = (
+        g.op("Transpose", g.op("Reshape", y, g.ints(0, 7, 2, 16)), perm=[0, 2, 1, 3])
+        for y in (g.quant(g.op("MatMul", x, g.weights((32, 32), 4)), 4, 0.5, 1) for _ in range(3))
+    )
+    s = g.op("Softmax", g.op("MatMul", q, g.op("Transpose", k, perm=[0, 1, 3, 2])), axis=-1)
+    y = g.op("Transpose", g.op("MatMul", g.quant(s, 4, 1 / 16), v), perm=[0, 2, 1, 3])
+    y = g.op("MatMul", g.quant(g.op("Reshape", y, g.ints(0, 7, 32)), 4, 0.25, 1), g.weights((32, 32), 4))
+    y = g.op("Add", "x", y)
+    z = g.op("Gelu", g.op("MatMul", g.quant(y, 4, 0.25, 1), g.weights((32, 32), 4)))
+    whole = g.op("LayerNormalization", z, *draw(7, 32), axis=1)
+    return [whole, g.op("Mish", y), g.op("GroupNormalization", z, *draw(7), num_groups=1)], ["N", 7, 32], 5
+
+
 NETS = [mobilenet, residual, decoder, tokens, attention, attention_alone, shuffle, squeeze_excitation, one_dimension,
-        inner_outputs, channels_last, sums_of_codes, few_values]  # fmt: skip
+        inner_outputs, channels_last, sums_of_codes, few_values, transformer]  # fmt: skip
 
 
 @pytest.mark.parametrize("form", [Net, QonnxNet, QcdqNet], ids=["chain", "qonnx", "qcdq"])
@@ -245,7 +263,7 @@ def test_block(tmp_path, net, form):
     results = [helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in outputs]
     graph = helper.make_graph(g.nodes, net.__name__, values, results, g.constants)
     model = tmp_path / "model.onnx"
-    content = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13), helper.make_opsetid(QONNX, 1)], ir_version=8)
+    content = helper.make_model(graph, opset_imports=[helper.make_opsetid("", g.opset), helper.make_opsetid(QONNX, 1)], ir_version=8)
     model.write_bytes(content.SerializeToString())
     report = tmp_path / "report.json"
     module = programs.compile_model(model, tmp_path / "m.so", f"--report={report}", "--verify-folding")

@@ -211,6 +211,10 @@ FailureOr<Shape> Node::broadcastShape(llvm::ArrayRef<unsigned> indices) {
     size_t offset = result.size() - other.size();
     for (size_t i = 0; i < other.size(); ++i) {
       std::optional<Dim> dim = broadcast(result[offset + i], other[i]);
+      if (!dim && llvm::any_of(indices, [&](unsigned operand) {
+            return dropOldBatch(operand);
+          }))
+        return broadcastShape(indices);
       if (!dim) {
         error() << "the shapes " << toString(shape(indices[0])) << " and "
                 << toString(other) << " cannot be broadcast together";
@@ -220,6 +224,27 @@ FailureOr<Shape> Node::broadcastShape(llvm::ArrayRef<unsigned> indices) {
     }
   }
   return result;
+}
+
+bool Node::dropOldBatch(unsigned index) {
+  mlir::ElementsAttr value = getConstant(input(index));
+  Shape sizes = shape(index);
+  if (!state.overridden || !state.oldBatch || *state.oldBatch < 2 || !value ||
+      sizes.empty() || !sizes[0].is(*state.oldBatch))
+    return false;
+  FailureOr<std::vector<char>> bytes = getElementsBytes(value);
+  if (failed(bytes))
+    return false;
+  size_t part = bytes->size() / *state.oldBatch;
+  for (size_t i = part; i < bytes->size(); ++i)
+    if ((*bytes)[i] != (*bytes)[i - part])
+      return false;
+  llvm::SmallVector<int64_t> shape(value.getShapedType().getShape());
+  shape[0] = 1;
+  auto type = mlir::RankedTensorType::get(shape, value.getElementType());
+  setInput(index,
+           constant(makeElements(type, llvm::ArrayRef(bytes->data(), part))));
+  return true;
 }
 
 // ---- Building.

@@ -142,7 +142,8 @@ public:
   LogicalResult result(Type elementType, llvm::ArrayRef<Dim> shape) {
     return result(0, elementType, shape);
   }
-  /// The broadcast of the shapes of the operands `indices`.
+  /// The broadcast of the shapes of the operands `indices`. Under an overridden
+  /// batch, constants of the old one that repeat along it give way.
   FailureOr<Shape> broadcastShape(llvm::ArrayRef<unsigned> indices);
 
   // ---- Building, before the op and at its location.
@@ -165,6 +166,9 @@ public:
   void setInput(unsigned index, Value value);
   /// Moves a list attribute of an old opset to the operand `index`.
   void attrToInput(llvm::StringRef name, unsigned index);
+  /// Makes a constant operand whose leading size is the old batch, and whose
+  /// parts along it are equal, one part; whether it did.
+  bool dropOldBatch(unsigned index);
   /// Replaces the op's results and erases it.
   LogicalResult replace(mlir::ValueRange values);
 };
@@ -186,6 +190,7 @@ void addIndexing(std::vector<Operator> &table);
 void addShape(std::vector<Operator> &table);
 void addReduction(std::vector<Operator> &table);
 void addNormalization(std::vector<Operator> &table);
+void addComposed(std::vector<Operator> &table);
 void addResize(std::vector<Operator> &table);
 void addQuantized(std::vector<Operator> &table);
 void addQonnx(std::vector<Operator> &table);

@@ -263,6 +263,7 @@ static LogicalResult inferConstantOfShape(Node &node) {
                                          llvm::ArrayRef<mlir::Attribute>{})
           : mlir::DenseElementsAttr::get(result, element);
   Value made = node.constant(splat);
+  node.state.info(made).shape = *shape; // in terms of the batch
   // A list of sizes, perhaps.
   if (result.getRank() == 1 && result.getNumElements() <= 64)
     if (auto integers = getConstantInts(made)) {

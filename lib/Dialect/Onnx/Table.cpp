@@ -39,6 +39,7 @@ static std::vector<Operator> makeTable() {
   addShape(table);
   addReduction(table);
   addNormalization(table);
+  addComposed(table);
   addResize(table);
   addQuantized(table);
   addQonnx(table);
