@@ -381,27 +381,130 @@ Value ContractionRewriter::affineProduct(OpBuilder &builder, const Shape &shape,
   return real;
 }
 
+bool ContractionRewriter::addProduct(OpBuilder &builder, const Shape &shape,
+                                     const Plane &x, const Plane &w, Value &v) {
+  Location loc = shape.op->getLoc();
+  auto cx = perOutput(shape, x.coefficients, typeOf(x.codes).getShape().back());
+  if (!cx)
+    return false;
+  SmallVector<float> scales = products(*cx, w.coefficients);
+  Value sum =
+      flatten(builder, shape, contract(builder, shape, x.codes, w.codes));
+  Value real = arith::SIToFPOp::create(
+      builder, loc, typeOf(sum).clone(builder.getF32Type()), sum);
+  if (!v)
+    v = broadcastConstant(builder, loc, {0.0f}, real);
+  Value scale = broadcastConstant(builder, loc, scales, real);
+  v = math::FmaOp::create(builder, loc, real, scale, v);
+  return true;
+}
+
 /// v = +0, then v = fma(f32(acc_p), c_p, v) over the planes.
 Value ContractionRewriter::sumOfPlanes(OpBuilder &builder, const Shape &shape,
                                        const Operand &x, const Operand &w) {
-  Location loc = shape.op->getLoc();
   Value value;
-  for (const Plane &px : x.planes) {
-    auto cx =
-        perOutput(shape, px.coefficients, typeOf(px.codes).getShape().back());
-    if (!cx)
-      return {};
+  for (const Plane &px : x.planes)
+    for (const Plane &pw : w.planes)
+      if (!addProduct(builder, shape, px, pw, value))
+        return {};
+  return value;
+}
+
+/// Terms of the longest sum, and whether it surely fits in int32.
+static LogicalResult checkInt32(Operation *op, const Operand &x,
+                                const Operand &w) {
+  for (const Plane &px : x.planes)
     for (const Plane &pw : w.planes) {
-      SmallVector<float> scales = products(*cx, pw.coefficients);
-      Value sum =
-          flatten(builder, shape, contract(builder, shape, px.codes, pw.codes));
-      Value real = arith::SIToFPOp::create(
-          builder, loc, typeOf(sum).clone(builder.getF32Type()), sum);
-      if (!value)
-        value = broadcastConstant(builder, loc, {0.0f}, real);
-      Value scale = broadcastConstant(builder, loc, scales, real);
-      value = math::FmaOp::create(builder, loc, real, scale, value);
+      RankedTensorType type = typeOf(pw.codes);
+      int64_t terms =
+          type.getNumElements() / std::max<int64_t>(1, type.getDimSize(0));
+      auto cx = cast<CodeType>(getElementTypeOrSelf(px.codes));
+      auto cw = cast<CodeType>(type.getElementType());
+      constexpr int64_t kMax = std::numeric_limits<int32_t>::max();
+      if (accumulatorBound(cx, cw, terms) > kMax)
+        return op->emitError("the sum of ")
+               << terms << " products of " << cx << " and " << cw
+               << " may leave int32; up to "
+               << kMax / accumulatorBound(cx, cw, 1)
+               << " fit: use fewer bits, or split the layer along its input";
     }
+  return success();
+}
+
+/// The tensors that `value` joins along its channels, pools and pads brought in
+/// front of them; empty where it is no concatenation.
+static SmallVector<Value> partsOf(OpBuilder &builder, Value value) {
+  Operation *op = value.getDefiningOp();
+  if (auto concat = dyn_cast_or_null<tensor::ConcatOp>(op)) {
+    if (int64_t(concat.getDim()) != typeOf(value).getRank() - 1)
+      return {};
+    SmallVector<Value> parts;
+    for (Value input : concat.getInputs()) {
+      SmallVector<Value> inner = partsOf(builder, input);
+      inner.empty() ? parts.push_back(input) : llvm::append_range(parts, inner);
+    }
+    return parts;
+  }
+  auto pad = dyn_cast_or_null<PadOp>(op);
+  auto pool = dyn_cast_or_null<MaxPoolOp>(op);
+  if (pad ? pad.getLow().back() || pad.getHigh().back()
+          : !pool || pool.getFalling())
+    return {};
+  SmallVector<Value> parts = partsOf(builder, op->getOperand(0));
+  for (Value &part : parts) {
+    SmallVector<int64_t> shape(typeOf(value).getShape());
+    shape.back() = typeOf(part).getShape().back();
+    IRMapping mapping;
+    mapping.map(op->getOperand(0), part);
+    part = builder.clone(*op, mapping)->getResult(0);
+    part.setType(RankedTensorType::get(shape, builder.getF32Type()));
+    if (Value moved = pullAffine(builder, part.getDefiningOp()))
+      part = moved;
+  }
+  return parts;
+}
+
+/// Channels first to first + count - 1 of coded weights.
+static Value sliceInputs(OpBuilder &builder, ConstantOp weights, int64_t first,
+                         int64_t count) {
+  RankedTensorType type = typeOf(weights);
+  SmallVector<int64_t> shape(type.getShape());
+  int64_t channels = std::exchange(shape.back(), count);
+  SmallVector<uint8_t> codes = getCodes(weights), part;
+  for (size_t at = 0; at < codes.size(); at += channels)
+    llvm::append_range(part, ArrayRef(codes).slice(at + first, count));
+  return createConstant(builder, weights.getLoc(),
+                        RankedTensorType::get(shape, type.getElementType()),
+                        part);
+}
+
+FailureOr<Value> ContractionRewriter::sumOfParts(OpBuilder &builder,
+                                                 const Shape &shape,
+                                                 Value input,
+                                                 const Operand &w) {
+  if (shape.groups != 1 || shape.flattened || w.planes.empty())
+    return Value();
+  Value value;
+  int64_t first = 0;
+  for (Value part : partsOf(builder, input)) {
+    Operand x = readActivation(builder, part, true), own;
+    int64_t count = typeOf(part).getShape().back();
+    if (x.planes.empty() || ShapedType::isDynamic(count))
+      return Value();
+    for (const Plane &plane : w.planes) {
+      auto weights = plane.codes.getDefiningOp<ConstantOp>();
+      if (!weights)
+        return Value();
+      own.planes.push_back(
+          {sliceInputs(builder, weights, first, count), plane.coefficients});
+    }
+    first += count;
+    if (failed(checkInt32(shape.op, x, own)))
+      return failure();
+    for (const Plane &px : x.planes)
+      for (const Plane &pw : own.planes)
+        if (!addProduct(builder, shape, px, pw, value))
+          return Value();
   }
   return value;
 }
@@ -436,27 +539,6 @@ Value ContractionRewriter::mixedProduct(OpBuilder &builder, const Shape &shape,
 // The rewrite
 //===----------------------------------------------------------------------===//
 
-/// Terms of the longest sum, and whether it surely fits in int32.
-static LogicalResult checkInt32(Operation *op, const Operand &x,
-                                const Operand &w) {
-  for (const Plane &px : x.planes)
-    for (const Plane &pw : w.planes) {
-      RankedTensorType type = typeOf(pw.codes);
-      int64_t terms =
-          type.getNumElements() / std::max<int64_t>(1, type.getDimSize(0));
-      auto cx = cast<CodeType>(getElementTypeOrSelf(px.codes));
-      auto cw = cast<CodeType>(type.getElementType());
-      constexpr int64_t kMax = std::numeric_limits<int32_t>::max();
-      if (accumulatorBound(cx, cw, terms) > kMax)
-        return op->emitError("the sum of ")
-               << terms << " products of " << cx << " and " << cw
-               << " may leave int32; up to "
-               << kMax / accumulatorBound(cx, cw, 1)
-               << " fit: use fewer bits, or split the layer along its input";
-    }
-  return success();
-}
-
 FailureOr<bool> ContractionRewriter::rewrite(Operation *op) {
   OpBuilder builder(op);
   Value input = op->getOperand(0), weight = op->getOperand(1);
@@ -474,16 +556,21 @@ FailureOr<bool> ContractionRewriter::rewrite(Operation *op) {
   Operand w = readWeight(builder, weight, std::max<int64_t>(1, shape.outputs));
   Operand x = readActivation(builder, input, !w.planes.empty());
   std::string reason = !x.reason.empty() ? x.reason : w.reason;
-  Value value;
-  bool coded = false;
-  if (!x.planes.empty() && !w.planes.empty()) {
+  FailureOr<Value> parts =
+      x.affine ? Value() : sumOfParts(builder, shape, input, w);
+  if (failed(parts))
+    return failure();
+  Value value = *parts;
+  bool coded = bool(value);
+  if (!value && !x.planes.empty() && !w.planes.empty()) {
     if (failed(checkInt32(op, x, w)))
       return failure();
     value = x.affine && w.affine ? affineProduct(builder, shape, x, w)
                                  : sumOfPlanes(builder, shape, x, w);
     coded = bool(value);
     reason = "the input has a scale per channel";
-  } else if ((x.affine && w.planes.empty()) || (w.affine && x.planes.empty())) {
+  } else if (!value && ((x.affine && w.planes.empty()) ||
+                        (w.affine && x.planes.empty()))) {
     value = mixedProduct(builder, shape, x, w);
     if (!value)
       reason = "the input has a scale per channel";

@@ -46,6 +46,14 @@ private:
                       mlir::Value value);
   mlir::Value sumOfPlanes(mlir::OpBuilder &builder, const Shape &shape,
                           const Operand &x, const Operand &w);
+  /// v becomes fma(f32(acc), products of coefficients, v), +0 at first.
+  bool addProduct(mlir::OpBuilder &builder, const Shape &shape, const Plane &x,
+                  const Plane &w, mlir::Value &v);
+  /// The product with an input that is a concatenation of codes with different
+  /// scales: one contraction a part. Null where it is none.
+  mlir::FailureOr<mlir::Value> sumOfParts(mlir::OpBuilder &builder,
+                                          const Shape &shape, mlir::Value input,
+                                          const Operand &w);
   mlir::Value affineProduct(mlir::OpBuilder &builder, const Shape &shape,
                             const Operand &x, const Operand &w);
   mlir::Value mixedProduct(mlir::OpBuilder &builder, const Shape &shape,

@@ -44,6 +44,13 @@ static std::optional<Scalar> readScalar(Type type, const char *bytes) {
     std::memcpy(&value, bytes, sizeof value);
     return Scalar::ofF32(value);
   }
+  if (type.isF16() || type.isBF16()) {
+    uint16_t bits;
+    std::memcpy(&bits, bytes, sizeof bits);
+    const llvm::fltSemantics &form = cast<FloatType>(type).getFloatSemantics();
+    llvm::APFloat value(form, llvm::APInt(16, bits));
+    return Scalar::ofF32(float(value.convertToDouble()));
+  }
   if (type.isF64()) {
     double value;
     std::memcpy(&value, bytes, sizeof value);

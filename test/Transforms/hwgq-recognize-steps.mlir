@@ -242,3 +242,19 @@ func.func @not_affine(%x: !x, %init: !x) -> !x {
   %y = arith.select %c1, %L2, %a : !b, !x
   return %y : !x
 }
+
+// Constants of float16.
+// CHECK-LABEL: @half
+// CHECK: hwgq.quantize %arg0
+// CHECK-SAME: ge 1.9{{[0-9]*}}e-01
+// CHECK-SAME: values = [-1, 1]
+func.func @half(%x: tensor<2x4xf32>) -> tensor<2x4xf32> {
+  %t = arith.constant dense<0.2> : tensor<2x4xf16>
+  %one = arith.constant dense<1.0> : tensor<2x4xf16>
+  %low = arith.constant dense<-1.0> : tensor<2x4xf16>
+  %h = arith.truncf %x : tensor<2x4xf32> to tensor<2x4xf16>
+  %c = arith.cmpf oge, %h, %t : tensor<2x4xf16>
+  %s = arith.select %c, %one, %low : tensor<2x4xi1>, tensor<2x4xf16>
+  %y = arith.extf %s : tensor<2x4xf16> to tensor<2x4xf32>
+  return %y : tensor<2x4xf32>
+}

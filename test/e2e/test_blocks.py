@@ -232,6 +232,17 @@ def few_values(g):
             g.conv(cut, (8, 16, 1, 1), 2), rows], [1, 3, 4, 4], 7  # fmt: skip
 
 
+def joined_scales(g):
+    """Concatenations whose parts have scales that no grid holds together, behind a pool and a border, in a dense block."""
+    a = g.block(g.quant("x", 4, 0.25, 1), (12, 3, 3, 3), scale=0.1875, out=4, pads=[1] * 4)
+    b = g.block(a, (20, 12, 3, 3), scale=91 / 128, out=4, pads=[1] * 4)
+    c = g.op("Concat", a, b, axis=1)
+    pooled = g.op("MaxPool", c, kernel_shape=[3, 3], strides=[2, 2], pads=[1] * 4)
+    d = g.block(c, (8, 32, 3, 3), 2, 0.3125, 3, pads=[2] * 4, dilations=[2, 2])
+    all_three = g.op("Pad", g.op("Concat", c, d, axis=1), g.ints(0, 0, 1, 1, 0, 0, 0, 0))
+    return [g.conv(pooled, (5, 32, 1, 1), 4), g.conv(all_three, (6, 40, 3, 3), 1)], ["N", 3, 7, 8], 9
+
+
 def transformer(g):
     """A layer of a transformer over several heads, its norms and activation as single operators; a norm of whole samples."""
     g.opset = 21
@@ -251,7 +262,7 @@ def transformer(g):
 
 
 NETS = [mobilenet, residual, decoder, tokens, attention, attention_alone, shuffle, squeeze_excitation, one_dimension,
-        inner_outputs, channels_last, sums_of_codes, few_values, transformer]  # fmt: skip
+        inner_outputs, channels_last, sums_of_codes, few_values, joined_scales, transformer]  # fmt: skip
 
 
 @pytest.mark.parametrize("form", [Net, QonnxNet, QcdqNet], ids=["chain", "qonnx", "qcdq"])
