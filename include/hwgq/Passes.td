@@ -235,7 +235,8 @@ def HwgqFoldThresholds : Pass<"hwgq-fold-thresholds", "::mlir::func::FuncOp"> {
   let description = [{
     The float32 expression between an accumulator and a quantiser (scale,
     bias, batch norm, ReLU, step function) is a function of one integer per
-    channel. Its thresholds are found by bisection over the accumulators that
+    channel. So is one that begins at integers of 8 or 16 bits in memory, such
+    as the preprocessing of an image of bytes. Its thresholds are found by bisection over the accumulators that
     the channel can reach, on that expression itself; channels rise, fall or
     are constant. Chains that are not monotone by construction are enumerated
     where that is feasible. Data movement on the way moves behind the
@@ -416,13 +417,17 @@ def FuseElementwise : Pass<"fuse-elementwise", "::mlir::func::FuncOp"> {
   let summary = "Make one loop of each chain of element-wise ops";
   let description = [{
     Fuses a linalg.generic into its consumer when the consumer is its only
-    user, and broadcasts into every consumer:
+    user, and broadcasts into every consumer. Sizes of results are taken from
+    the operands:
     ```
     %a = linalg.generic (mulf) ...    ==>    %b = linalg.generic (mulf, addf) ...
     %b = linalg.generic (addf) ins(%a ...)
     ```
   }];
-  let dependentDialects = ["::mlir::linalg::LinalgDialect"];
+  let dependentDialects = ["::mlir::affine::AffineDialect",
+                           "::mlir::arith::ArithDialect",
+                           "::mlir::linalg::LinalgDialect",
+                           "::mlir::tensor::TensorDialect"];
 }
 
 def BitpackFuseEpilogues : Pass<"bitpack-fuse-epilogues", "::mlir::func::FuncOp"> {
@@ -432,13 +437,15 @@ def BitpackFuseEpilogues : Pass<"bitpack-fuse-epilogues", "::mlir::func::FuncOp"
     with the element-wise ops that follow it: scales, `linalg.generic` over the
     same elements, quantisers, thresholds, in as many steps as there are. Other
     operands may be whole tensors of that shape or anything broadcast to it. A
-    group takes no op that another op outside keeps apart from it. The `f32`
-    kernel's convolution also takes the element-wise op that makes its input,
-    where nobody else reads that: `--input` preprocessing and the turn to
-    channels last have no loop and no tensor of their own. Where a pool alone
-    reads the group of such a convolution, and the result is more than 1 MiB an
-    image, the group becomes the first op of the pool's group, so that rows are
-    pooled while they are near.
+    group takes no op that another op outside keeps apart from it. Where a pool
+    alone reads the group of a convolution of the `f32` kernel, and the result is
+    more than 1 MiB an image, the group becomes the first op of the pool's group,
+    so that rows are pooled while they are near.
+
+    A group may begin with the element-wise op that makes the input of its
+    contraction (`f32` kernel) or pool of floats, where nobody else reads that,
+    or with one that turns or flattens an image: tasks make the rows that they
+    read, so that `--input` preprocessing has no loop and no tensor.
     ```
     %acc = bitpack.conv2d %x, %w ... -> tensor<?x8x8x64xi32>
     %y = hwgq.affine %acc ...

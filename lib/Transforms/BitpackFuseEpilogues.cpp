@@ -1,6 +1,6 @@
 //===- BitpackFuseEpilogues.cpp - groups computed in one loop -------------===//
 #include "hwgq/Conversion/TensorToLoops.h"
-#include "hwgq/Dialect/Bitpack.h"
+#include "hwgq/Dialect/Kernels.h"
 #include "hwgq/Passes.h"
 #include "mlir/Analysis/TopologicalSortUtils.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
@@ -29,6 +29,11 @@ bool isContractionOrPool(Operation *op) {
              hwgq::MaxPoolOp, hwgq::AvgPoolOp>(op);
 }
 
+/// Also what an image of the user may hold.
+bool isOperand(Type type) {
+  return isElement(type) || type.isInteger(8) || type.isInteger(16);
+}
+
 /// Results are plain f32 or i32, so that element-wise ops may follow.
 bool isRoot(Operation *op) {
   return isContractionOrPool(op) &&
@@ -40,11 +45,11 @@ bool isRoot(Operation *op) {
 bool isPointwise(linalg::GenericOp op) {
   if (op.getNumParallelLoops() != op.getNumLoops() || op.getNumLoops() == 0)
     return false;
-  auto plain = [](Value value) {
-    return isElement(getElementTypeOrSelf(value.getType()));
-  };
-  if (!llvm::all_of(op->getResults(), plain) ||
-      !llvm::all_of(op.getInputs(), plain))
+  if (!llvm::all_of(
+          op->getResultTypes(),
+          [](Type t) { return isElement(getElementTypeOrSelf(t)); }) ||
+      !llvm::all_of(TypeRange(op.getInputs()),
+                    [](Type t) { return isOperand(getElementTypeOrSelf(t)); }))
     return false;
   int64_t rank = op.getNumLoops();
   for (OpOperand &init : op.getDpsInitsMutable())
@@ -75,6 +80,57 @@ bool isPointwise(linalg::GenericOp op) {
       return false;
   }
   return hasVectorBody(op);
+}
+
+/// Whether a task can compute a part of the only result of `op`: each element
+/// by itself, of images or rows of static size.
+bool isMadeInParts(linalg::GenericOp op) {
+  if (op->getNumResults() != 1 || op.getNumLoops() < 2 ||
+      op.getNumParallelLoops() != op.getNumLoops())
+    return false;
+  OpOperand *init = op.getDpsInitOperand(0);
+  ArrayRef<int64_t> shape = shapeOf(op.getResult(0));
+  return isElement(getElementTypeOrSelf(op.getResult(0))) &&
+         op.getMatchingIndexingMap(init).isIdentity() &&
+         !op.payloadUsesValueFromOperand(init) &&
+         !ShapedType::isDynamicShape(shape.drop_front()) && hasVectorBody(op);
+}
+
+/// Whether rows of the result are what follows the first dimension.
+bool keepsBatch(tensor::CollapseShapeOp op) {
+  SmallVector<ReassociationIndices> groups = op.getReassociationIndices();
+  return groups.size() == 2 &&
+         llvm::all_of(ArrayRef(groups.front()).drop_front(), [&](int64_t d) {
+           return op.getSrcType().getDimSize(d) == 1;
+         });
+}
+
+/// Whether memory of a task holds `rows` times the dimensions `row`.
+bool fitsTask(int64_t rows, ArrayRef<int64_t> row) {
+  double bytes = 4.0 * double(rows);
+  for (int64_t size : row)
+    bytes *= double(size);
+  return bytes <= double(bitpack::kTaskBytes);
+}
+
+/// An image turned to channels last, from rows of its width.
+bool isTurnedImage(linalg::GenericOp op) {
+  if (op.getNumLoops() != 4 || !isMadeInParts(op) ||
+      !fitsTask(1, shapeOf(op.getResult(0)).take_back(2)))
+    return false;
+  bool turned = false;
+  for (OpOperand *input : op.getDpsInputOperands()) {
+    AffineMap map = op.getMatchingIndexingMap(input);
+    if (!map.isProjectedPermutation(/*allowZeroInResults=*/true))
+      return false;
+    bool reads = map.isFunctionOfDim(3) && map.getNumResults() > 1;
+    if (!reads || map.getResult(map.getNumResults() - 1).isFunctionOfDim(3))
+      continue;
+    if (!map.getResult(map.getNumResults() - 1).isFunctionOfDim(2))
+      return false;
+    turned = true;
+  }
+  return turned;
 }
 
 /// Whether `op` works element by element on tensors of `shape`.
@@ -133,15 +189,18 @@ private:
   }
 
   /// Element-wise work that no contraction or pool precedes; its loops are
-  /// those of an operand.
+  /// those of an operand, or a turned or a flattened image begins it.
   static bool isSeed(Operation *op) {
     if (isa<hwgq::AffineOp>(op))
       return isPointwise(op, shapeOf(op->getResult(0)));
+    if (auto flat = dyn_cast<tensor::CollapseShapeOp>(op))
+      return keepsBatch(flat) && isElement(flat.getSrcType().getElementType());
     auto generic = dyn_cast<linalg::GenericOp>(op);
-    return generic && isPointwise(op, shapeOf(op->getResult(0))) &&
-           llvm::any_of(generic.getInputs(), [&](Value input) {
-             return shapeOf(input) == shapeOf(op->getResult(0));
-           });
+    if (!generic || !isPointwise(op, shapeOf(op->getResult(0))))
+      return generic && isTurnedImage(generic);
+    return llvm::any_of(generic.getInputs(), [&](Value input) {
+      return shapeOf(input) == shapeOf(op->getResult(0));
+    });
   }
 
   void grow(Operation *first) {
@@ -161,9 +220,12 @@ private:
             readsNothingBehind(user, group))
           group.insert(user);
     }
-    if (Operation *producer = findProducer(first))
-      group.insert(producer);
+    SmallVector<Operation *> producer = findProducer(first);
     std::optional<unsigned> inner = findPooled(first);
+    bool flat = isa<tensor::CollapseShapeOp>(first);
+    if (flat && (producer.empty() || group.size() < 2))
+      return;
+    group.insert(producer.begin(), producer.end());
     if (group.size() < 2 && !inner)
       return;
     for (Operation *op : group)
@@ -203,57 +265,50 @@ private:
     return found->second;
   }
 
-  /// The element-wise op that makes the input of a convolution of floats, which
-  /// copies its input anyway, and nothing else.
-  Operation *findProducer(Operation *root) {
-    auto conv = dyn_cast<bitpack::Conv2DOp>(root);
+  /// The element-wise op that makes the input of a contraction or pool of
+  /// floats, or of a flattening, and nothing else, and what flattens it.
+  SmallVector<Operation *> findProducer(Operation *root) {
+    SmallVector<Operation *> ops;
+    Value input = root->getOperand(0);
+    if (auto flat = input.getDefiningOp<tensor::CollapseShapeOp>();
+        flat && isa<bitpack::MatMulOp>(root) && keepsBatch(flat)) {
+      ops.push_back(flat);
+      input = flat.getSrc();
+    }
+    auto producer = input.getDefiningOp<linalg::GenericOp>();
+    if (!producer || !isMadeInParts(producer) || !takesParts(root, producer))
+      return {};
+    ops.push_back(producer);
+    for (Operation *op : ops)
+      if (op->getBlock() != &block || groupOf.contains(op) ||
+          !op->getResult(0).hasOneUse())
+        return {};
+    return ops;
+  }
+
+  /// Whether tasks of `root` can make what they read of its input, and little
+  /// of it twice; convolutions may make all of it first.
+  static bool takesParts(Operation *root, linalg::GenericOp producer) {
+    constexpr size_t kFewOps = 8;
+    ArrayRef<int64_t> shape = shapeOf(producer.getResult(0));
     auto kernel = root->getAttrOfType<StringAttr>("kernel");
-    if (!conv || !kernel || kernel.getValue() != "f32")
-      return nullptr;
-    auto producer = conv.getInput().getDefiningOp<linalg::GenericOp>();
-    if (!producer || producer->getBlock() != &block ||
-        groupOf.contains(producer) || !isImage(producer))
-      return nullptr;
-    auto isSize = [](Operation *user) { return isa<tensor::DimOp>(user); };
-    for (Operation *user : producer->getUsers())
-      if (user != root && !isSize(user))
-        return nullptr;
-    for (Operation *user : llvm::make_early_inc_range(producer->getUsers()))
-      if (isSize(user) && !askInput(cast<tensor::DimOp>(user), producer))
-        return nullptr;
-    return producer;
-  }
-
-  /// One image of floats, of static rows, each element computed by itself.
-  static bool isImage(linalg::GenericOp op) {
-    if (op->getNumResults() != 1 || op.getNumLoops() != 4 ||
-        op.getNumParallelLoops() != 4)
+    bool floats = kernel && kernel.getValue() == "f32";
+    if (isa<tensor::CollapseShapeOp>(root))
+      return fitsTask(1, shape.drop_front());
+    if (isa<bitpack::Conv2DOp>(root))
+      return floats && shape.size() == 4;
+    if (producer.getBody()->getOperations().size() > kFewOps)
       return false;
-    OpOperand *init = op.getDpsInitOperand(0);
-    ArrayRef<int64_t> shape = shapeOf(op.getResult(0));
-    return op.getMatchingIndexingMap(init).isIdentity() &&
-           !op.payloadUsesValueFromOperand(init) &&
-           !ShapedType::isDynamicShape(shape.drop_front()) && hasVectorBody(op);
-  }
-
-  /// Takes a size of the result of `op` from an input of it.
-  bool askInput(tensor::DimOp dim, linalg::GenericOp op) {
-    std::optional<int64_t> index = dim.getConstantIndex();
-    if (!index)
-      return false;
-    for (OpOperand *input : op.getDpsInputOperands())
-      for (auto [i, expr] :
-           llvm::enumerate(op.getMatchingIndexingMap(input).getResults()))
-        if (auto d = dyn_cast<AffineDimExpr>(expr);
-            d && int64_t(d.getPosition()) == *index) {
-          OpBuilder b(dim);
-          auto at = arith::ConstantIndexOp::create(b, dim.getLoc(), i);
-          position[at] = position.lookup(dim);
-          dim.getSourceMutable().assign(input->get());
-          dim.getIndexMutable().assign(at);
-          return true;
-        }
-    return false;
+    if (isa<bitpack::MatMulOp>(root))
+      return floats && fitsTask(1, shape.drop_front());
+    return llvm::TypeSwitch<Operation *, bool>(root)
+        .Case<hwgq::MaxPoolOp, hwgq::AvgPoolOp>([&](auto pool) {
+          int64_t rows = (pool.getKernel()[0] - 1) * pool.getDilations()[0] + 1;
+          return (rows <= 2 * pool.getStrides()[0] ||
+                  shapeOf(pool.getResult())[1] == 1) &&
+                 fitsTask(rows, shape.take_back(2));
+        })
+        .Default(false);
   }
 
   /// Whether `op`, or the group that it is in, may depend on ops from position

@@ -50,6 +50,19 @@ bool hwgq::isMovement(Operation *op) {
       op);
 }
 
+bool hwgq::readsInput(Value value) {
+  SetVector<Value> values;
+  values.insert(value);
+  for (size_t i = 0; i < values.size(); ++i) { // grows
+    Operation *op = values[i].getDefiningOp();
+    if (!op)
+      return true;
+    if (!isa<Conv2DOp, MatMulOp, MaxPoolOp, AvgPoolOp, tensor::DimOp>(op))
+      values.insert(op->operand_begin(), op->operand_end());
+  }
+  return false;
+}
+
 /// The operands that carry elements.
 static SmallVector<Value> sourcesOf(Operation *op) {
   if (auto concat = dyn_cast<tensor::ConcatOp>(op))

@@ -260,7 +260,8 @@ void ContractionRewriter::mergePad(Conv2DOp op) {
 
 /// A matmul on flattened codes of an image is a convolution with a kernel as
 /// large as the image. The image may have been brought to another order of its
-/// dimensions before: its weights follow.
+/// dimensions before: its weights follow, but for sums of floats over an input,
+/// which have the order of the graph.
 bool ContractionRewriter::unflatten(OpBuilder &builder, MatMulOp op,
                                     Value &input, Value &weight) {
   std::optional<Coded> coded = matchCodes(op.getInput());
@@ -277,6 +278,10 @@ bool ContractionRewriter::unflatten(OpBuilder &builder, MatMulOp op,
   if (auto transpose = image.getDefiningOp<linalg::TransposeOp>()) {
     image = transpose.getInput();
     order = llvm::to_vector(transpose.getPermutation());
+    if (readsInput(image) &&
+        readWeight(builder, weight, typeOf(weight).getDimSize(0))
+            .planes.empty())
+      return false;
   }
   RankedTensorType type = typeOf(image);
   ConstantFloats weights;

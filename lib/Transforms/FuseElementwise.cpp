@@ -1,7 +1,9 @@
 //===- FuseElementwise.cpp - one loop per element-wise chain --------------===//
 #include "hwgq/Passes.h"
+#include "mlir/Dialect/Affine/IR/AffineOps.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/Dialect/Linalg/Transforms/Transforms.h"
+#include "mlir/Dialect/MemRef/Transforms/Transforms.h"
 #include "mlir/Transforms/GreedyPatternRewriteDriver.h"
 
 namespace hwgq {
@@ -52,6 +54,7 @@ struct FuseElementwise : hwgq::impl::FuseElementwiseBase<FuseElementwise> {
                  (isBroadcast(producer) || hasOneUser(producer));
         });
     linalg::GenericOp::getCanonicalizationPatterns(patterns, &getContext());
+    memref::populateResolveRankedShapedTypeResultDimsPatterns(patterns);
     linalg::populateEraseUnusedOperandsAndResultsPatterns(patterns);
     if (failed(applyPatternsGreedily(getOperation(), std::move(patterns))))
       signalPassFailure();

@@ -1,5 +1,6 @@
 //===- SinkReshapes.cpp - reshapes through other ops ----------------------===//
 #include "SinkPatterns.h"
+#include "hwgq/Transforms/Codes.h"
 
 using namespace mlir;
 using namespace hwgq;
@@ -42,7 +43,8 @@ bool fitsExpansion(Value v, const Groups &groups) {
     bool spread = false, kept = false;
     for (int64_t d : group)
       if (type.getDimSize(d) != 1)
-        (llvm::is_contained(broadcast.getDimensions(), d) ? spread : kept) = true;
+        (llvm::is_contained(broadcast.getDimensions(), d) ? spread : kept) =
+            true;
     if (spread && kept)
       return false;
   }
@@ -113,8 +115,9 @@ template <typename OpTy> OpTy commonReshape(Operation *op) {
       continue;
     auto own = v.getDefiningOp<OpTy>();
     if (!own ||
-        (common && (own.getSrcType().getShape() != common.getSrcType().getShape() ||
-                    own.getReassociation() != common.getReassociation())))
+        (common &&
+         (own.getSrcType().getShape() != common.getSrcType().getShape() ||
+          own.getReassociation() != common.getReassociation())))
       return {};
     if (!common)
       common = own;
@@ -138,9 +141,9 @@ struct SinkCollapse : RewritePattern {
     SmallVector<OpFoldResult> sizes = b.sizes(collapse.getSrc());
     SmallVector<Value> operands;
     for (Value v : op->getOperands())
-      operands.push_back(isAdaptable(v)
-                             ? adaptCollapsed(b, v, groups, shape, sizes)
-                             : v.getDefiningOp<tensor::CollapseShapeOp>().getSrc());
+      operands.push_back(
+          isAdaptable(v) ? adaptCollapsed(b, v, groups, shape, sizes)
+                         : v.getDefiningOp<tensor::CollapseShapeOp>().getSrc());
     Value made = rebuildPointwise(rewriter, op, operands);
     rewriter.replaceOp(op, b.make<tensor::CollapseShapeOp>(
                                op->getResult(0).getType(), made, groups));
@@ -152,10 +155,15 @@ struct SinkCollapse : RewritePattern {
 bool addsUnits(tensor::ExpandShapeOp op) {
   RankedTensorType type = op.getResultType();
   return llvm::all_of(op.getReassociationIndices(), [&](auto &group) {
-    return llvm::count_if(group, [&](int64_t d) {
-             return type.getDimSize(d) != 1;
-           }) <= 1;
+    return llvm::count_if(
+               group, [&](int64_t d) { return type.getDimSize(d) != 1; }) <= 1;
   });
+}
+
+/// An input of the network in another shape, which costs nothing there.
+bool isReshapedInput(tensor::ExpandShapeOp op) {
+  auto collapse = op.getSrc().getDefiningOp<tensor::CollapseShapeOp>();
+  return collapse && isa<BlockArgument>(collapse.getSrc());
 }
 
 struct SinkExpand : RewritePattern {
@@ -166,7 +174,7 @@ struct SinkExpand : RewritePattern {
     if (!isPointwise(op))
       return failure();
     auto expand = commonReshape<tensor::ExpandShapeOp>(op);
-    if (!expand || !addsUnits(expand))
+    if (!expand || !addsUnits(expand) || isReshapedInput(expand))
       return failure();
     Groups groups = expand.getReassociationIndices();
     for (Value v : op->getOperands())
@@ -177,9 +185,9 @@ struct SinkExpand : RewritePattern {
     SmallVector<OpFoldResult> sizes = b.sizes(expand.getSrc());
     SmallVector<Value> operands;
     for (Value v : op->getOperands())
-      operands.push_back(isAdaptable(v)
-                             ? adaptExpanded(b, v, groups, shape, sizes)
-                             : v.getDefiningOp<tensor::ExpandShapeOp>().getSrc());
+      operands.push_back(
+          isAdaptable(v) ? adaptExpanded(b, v, groups, shape, sizes)
+                         : v.getDefiningOp<tensor::ExpandShapeOp>().getSrc());
     Value made = rebuildPointwise(rewriter, op, operands);
     rewriter.replaceOp(op, b.make<tensor::ExpandShapeOp>(
                                op->getResult(0).getType(), made, groups,
@@ -268,7 +276,8 @@ struct SinkThroughCollapse : OpRewritePattern<tensor::CollapseShapeOp> {
   }
 };
 
-/// matmul(collapse(transpose(x)), w): the weights take the order of x.
+/// matmul(collapse(transpose(x)), w): the weights take the order of x. Not that
+/// of an input, with which the order of the sums would change.
 struct PermuteWeights : OpRewritePattern<MatMulOp> {
   using OpRewritePattern::OpRewritePattern;
   LogicalResult matchAndRewrite(MatMulOp op,
@@ -279,7 +288,7 @@ struct PermuteWeights : OpRewritePattern<MatMulOp> {
     auto transpose = collapse.getSrc().getDefiningOp<linalg::TransposeOp>();
     Groups groups = collapse.getReassociationIndices();
     if (!transpose || groups.size() != 2 || groups[0].size() != 1 ||
-        transpose.getPermutation()[0] != 0)
+        transpose.getPermutation()[0] != 0 || readsInput(transpose.getInput()))
       return failure();
     ArrayRef<int64_t> perm = transpose.getPermutation();
     RankedTensorType flat = typeOf(collapse.getSrc());
@@ -288,8 +297,8 @@ struct PermuteWeights : OpRewritePattern<MatMulOp> {
     TensorBuilder b(rewriter, op.getLoc());
     Value w = b.transpose(b.reshape(op.getWeight(), shape), inverse(perm));
     w = b.reshape(w, typeOf(op.getWeight()).getShape());
-    Value x = b.make<tensor::CollapseShapeOp>(
-        collapse.getResultType(), transpose.getInput(), groups);
+    Value x = b.make<tensor::CollapseShapeOp>(collapse.getResultType(),
+                                              transpose.getInput(), groups);
     rewriter.replaceOpWithNewOp<MatMulOp>(op, op.getType(), x, w);
     return success();
   }
@@ -310,8 +319,8 @@ struct TransposeOfUnits : OpRewritePattern<linalg::TransposeOp> {
       last = d;
     }
     TensorBuilder b(rewriter, op.getLoc());
-    rewriter.replaceOp(op, b.reshape(op.getInput(),
-                                     typeOf(op->getResult(0)).getShape()));
+    rewriter.replaceOp(
+        op, b.reshape(op.getInput(), typeOf(op->getResult(0)).getShape()));
     return success();
   }
 };

@@ -24,12 +24,61 @@ FailureOr<Value> ThresholdFolder::fold(QuantizeOp op) {
   return result->codes;
 }
 
+/// The numbers of integers of few bits, such as the bytes of an image, where
+/// all that computes with them widens them, and in one way.
+static std::optional<NumberRange> rangeOfIntegers(Value value) {
+  Type element = getElementTypeOrSelf(value.getType());
+  if (!element.isInteger(8) && !element.isInteger(16))
+    return std::nullopt;
+  bool isSigned = false, isUnsigned = false;
+  for (Operation *user : value.getUsers()) {
+    if (!isElementwise(user))
+      continue;
+    isSigned |= isa<arith::SIToFPOp, arith::ExtSIOp>(user);
+    isUnsigned |= isa<arith::UIToFPOp, arith::ExtUIOp>(user);
+    if (!isa<arith::SIToFPOp, arith::ExtSIOp, arith::UIToFPOp, arith::ExtUIOp>(
+            user))
+      return std::nullopt;
+  }
+  if (isSigned == isUnsigned)
+    return std::nullopt;
+  int64_t count = int64_t(1) << element.getIntOrFloatBitWidth();
+  int64_t low = isSigned ? -count / 2 : 0;
+  return NumberRange{low, low + count - 1};
+}
+
+/// Integers in `range` as what thresholds compare: i32, or codes.
+static Value widen(OpBuilder &builder, Location loc, Value value,
+                   NumberRange range) {
+  Type element = getElementTypeOrSelf(value.getType());
+  if (!element.isInteger(8) && !element.isInteger(16))
+    return value;
+  Type wide = typeOf(value).clone(builder.getI32Type());
+  if (range.low < 0)
+    return arith::ExtSIOp::create(builder, loc, wide, value);
+  return arith::ExtUIOp::create(builder, loc, wide, value);
+}
+
 /// An integer tensor whose elements a function may start from.
 static bool isSource(Value value) {
   Type element = getElementTypeOrSelf(value.getType());
-  return element.isInteger(32) &&
-         isa_and_nonnull<Conv2DOp, MatMulOp, tensor::CollapseShapeOp,
-                         tensor::ExpandShapeOp>(value.getDefiningOp());
+  return rangeOfIntegers(value) ||
+         (element.isInteger(32) &&
+          isa_and_nonnull<Conv2DOp, MatMulOp, tensor::CollapseShapeOp,
+                          tensor::ExpandShapeOp>(value.getDefiningOp()));
+}
+
+/// What a source can hold, see reachableSums.
+static SmallVector<NumberRange> rangesOf(Value source) {
+  if (std::optional<NumberRange> range = rangeOfIntegers(source))
+    return {*range};
+  return reachableSums(source);
+}
+
+/// The farthest value that `value` is an element-wise function of alone.
+static Value sourceOf(Value value, ConstantReader &constants) {
+  SmallVector<Value> cuts = findCuts(value, constants);
+  return cuts.empty() ? value : cuts.back();
 }
 
 /// Whether an element-wise chain reads a tensor that has one element for all
@@ -87,10 +136,9 @@ ThresholdFolder::emit(Value value, SmallVectorImpl<Stage> &stages) {
     return emitConcat(concat, stages);
   if (isMovement(op) && !isa<PadOp>(op))
     return emitMove(op, stages);
-  SmallVector<Value> cuts = findCuts(value, constants);
-  if (!cuts.empty()) {
-    stages.push_back({cuts.back(), value});
-    FailureOr<Result> result = emit(cuts.back(), stages);
+  if (Value source = sourceOf(value, constants); source != value) {
+    stages.push_back({source, value});
+    FailureOr<Result> result = emit(source, stages);
     stages.pop_back();
     return result;
   }
@@ -121,6 +169,14 @@ ThresholdFolder::emitMove(Operation *op, SmallVectorImpl<Stage> &stages) {
   auto pool = dyn_cast<MaxPoolOp>(op);
   if (pool && pool.getFalling())
     return fail("a pool that takes minima");
+  // Integers lie in memory, where another shape costs nothing.
+  Value before = op->getOperand(0);
+  if (auto transpose = before.getDefiningOp<linalg::TransposeOp>())
+    before = transpose.getInput();
+  if (rangeOfIntegers(sourceOf(before, constants)))
+    if (FailureOr<Result> flat = emitFlattened(op, stages);
+        succeeded(flat) || mismatch)
+      return flat;
   Stage stage;
   stage.move = op;
   stages.push_back(stage);
@@ -167,36 +223,54 @@ ThresholdFolder::emitConcat(tensor::ConcatOp op,
   return result;
 }
 
-/// A flattened image whose following constants differ from element to element:
-/// the sums are flattened, and each element has thresholds of its own.
+/// A flattened image whose following constants differ from element to element,
+/// or of integers in memory: what the codes depend on is flattened, and each
+/// element has thresholds of its own.
 FailureOr<ThresholdFolder::Result>
 ThresholdFolder::emitFlattened(Operation *op, ArrayRef<Stage> stages) {
   auto collapse = dyn_cast<tensor::CollapseShapeOp>(op);
   if (!collapse || keepsChannels(op))
     return failure();
   Value value = collapse.getSrc();
-  SmallVector<Value> cuts = findCuts(value, constants);
-  Value real = cuts.empty() ? value : cuts.back();
+  // Elements between those of neighbouring channels.
+  int64_t step = 1;
+  auto transpose = value.getDefiningOp<linalg::TransposeOp>();
+  if (transpose) {
+    value = transpose.getInput();
+    ArrayRef<int64_t> order = transpose.getPermutation();
+    int64_t place = llvm::find(order, order.size() - 1) - order.begin();
+    if (!llvm::is_contained(collapse.getReassociationIndices().back(), place))
+      return failure();
+    for (int64_t d = place + 1; d < int64_t(order.size()); ++d)
+      step *= collapse.getSrcType().getDimSize(d);
+  }
+  Value real = sourceOf(value, constants), source = real;
   auto affine = real.getDefiningOp<AffineOp>();
+  if (affine)
+    source = affine.getInput();
   int64_t channels = channelsOf(value), rowCount = channelsOf(op->getResult(0));
-  if (!affine || ShapedType::isDynamic(rowCount) ||
-      ShapedType::isDynamic(channels) ||
-      isa<CodeType>(getElementTypeOrSelf(affine.getInput().getType())))
+  if ((!affine && !rangeOfIntegers(source)) ||
+      ShapedType::isDynamic(rowCount) || ShapedType::isDynamic(channels) ||
+      isa<CodeType>(getElementTypeOrSelf(source.getType())))
     return failure();
   ElementFunction function(rowCount);
-  auto channel = [&](int64_t row) { return row % channels; };
-  function.appendAffine(affine.getScale(), channel);
+  auto channel = [&](int64_t row) { return row / step % channels; };
+  if (affine)
+    function.appendAffine(affine.getScale(), channel);
   if (value != real &&
       failed(function.append(real, value, constants, channel, reason)))
     return failure();
   SmallVector<std::pair<Operation *, unsigned>> pools;
   if (failed(appendStages(function, stages, pools)))
     return failure();
-  SmallVector<NumberRange> ranges, inner = reachableSums(affine.getInput());
+  SmallVector<NumberRange> ranges, inner = rangesOf(source);
   for (int64_t r = 0; r < rowCount; ++r)
     ranges.push_back(inner[inner.size() == 1 ? 0 : channel(r)]);
   OpBuilder builder(quantize);
-  Value flat = rebuildMovement(builder, op, {affine.getInput()});
+  if (transpose)
+    source = rebuildMovement(builder, transpose,
+                             {widen(builder, op->getLoc(), source, inner[0])});
+  Value flat = rebuildMovement(builder, op, {source});
   return makeThreshold(flat, function, ranges, pools);
 }
 
@@ -289,7 +363,7 @@ ThresholdFolder::emitThreshold(Value source, AffineOp affine,
   SmallVector<std::pair<Operation *, unsigned>> pools;
   if (failed(appendStages(function, stages, pools)))
     return failure();
-  return makeThreshold(source, function, reachableSums(source), pools);
+  return makeThreshold(source, function, rangesOf(source), pools);
 }
 
 /// Codes that stand for themselves, as far as they occur.
@@ -355,6 +429,7 @@ FailureOr<ThresholdFolder::Result> ThresholdFolder::makeThreshold(
   joinRows(*table);
   rows += table->rows;
   OpBuilder builder(quantize);
+  source = widen(builder, quantize.getLoc(), source, ranges[0]);
   auto attrType =
       RankedTensorType::get({table->rows, table->count}, builder.getI32Type());
   ElementsAttr thresholds = makeElements(

@@ -2,6 +2,7 @@
 
 #same = affine_map<(d0, d1, d2, d3) -> (d0, d1, d2, d3)>
 #channel = affine_map<(d0, d1, d2, d3) -> (d3)>
+#first = affine_map<(d0, d1, d2, d3) -> (d0, d3, d1, d2)>
 #swapped = affine_map<(d0, d1, d2, d3) -> (d0, d2, d1, d3)>
 
 // The sum is stored for the next block, its codes beside it; a reader of other
@@ -215,11 +216,10 @@ func.func @outer(%x: tensor<?x8x8x1xf32>, %bias: tensor<16xf32>, %out: tensor<?x
   return %t : tensor<?x8x8x16x!hwgq.code<b1>, #bitpack.layout<planes>>
 }
 
-// What makes the input of a convolution of floats is made with it, and asks its
-// own input for the batch; where it is read elsewhere, too, it stays outside.
+// What makes the input of a convolution of floats is made with it; where it is
+// read elsewhere, too, it stays outside.
 
 // CHECK-LABEL: @producer
-// CHECK: tensor.dim %arg0, %c0
 // CHECK: bitpack.fused -> (tensor<?x6x6x8xf32>) {
 // CHECK-NEXT: %[[X:.*]] = linalg.generic {{.*}} ins(%arg0
 // CHECK: %[[A:.*]] = bitpack.conv2d %[[X]]
@@ -228,8 +228,7 @@ func.func @outer(%x: tensor<?x8x8x1xf32>, %bias: tensor<16xf32>, %out: tensor<?x
 // CHECK-NOT: bitpack.fused
 // CHECK: return
 func.func @producer(%image: tensor<?x8x8x3xi8>, %w: tensor<8x3x3x3xf32>, %out: tensor<?x8x8x3xf32>)
-    -> (tensor<?x6x6x8xf32>, index, tensor<?x6x6x8xf32>, tensor<?x8x8x3xf32>) {
-  %c0 = arith.constant 0 : index
+    -> (tensor<?x6x6x8xf32>, tensor<?x6x6x8xf32>, tensor<?x8x8x3xf32>) {
   %x = linalg.generic {indexing_maps = [#same, #same],
                        iterator_types = ["parallel", "parallel", "parallel", "parallel"]}
       ins(%image : tensor<?x8x8x3xi8>) outs(%out : tensor<?x8x8x3xf32>) {
@@ -237,7 +236,6 @@ func.func @producer(%image: tensor<?x8x8x3xi8>, %w: tensor<8x3x3x3xf32>, %out: t
     %0 = arith.uitofp %a : i8 to f32
     linalg.yield %0 : f32
   } -> tensor<?x8x8x3xf32>
-  %n = tensor.dim %x, %c0 : tensor<?x8x8x3xf32>
   %y = bitpack.conv2d %x, %w {strides = array<i64: 1, 1>, pads = array<i64: 0, 0, 0, 0>, dilations = array<i64: 1, 1>, groups = 1 : i64, kernel = "f32"}
       : tensor<?x8x8x3xf32>, tensor<8x3x3x3xf32> -> tensor<?x6x6x8xf32>
   %z = linalg.generic {indexing_maps = [#same, #same],
@@ -249,5 +247,94 @@ func.func @producer(%image: tensor<?x8x8x3xi8>, %w: tensor<8x3x3x3xf32>, %out: t
   } -> tensor<?x8x8x3xf32>
   %v = bitpack.conv2d %z, %w {strides = array<i64: 1, 1>, pads = array<i64: 0, 0, 0, 0>, dilations = array<i64: 1, 1>, groups = 1 : i64, kernel = "f32"}
       : tensor<?x8x8x3xf32>, tensor<8x3x3x3xf32> -> tensor<?x6x6x8xf32>
-  return %y, %n, %v, %z : tensor<?x6x6x8xf32>, index, tensor<?x6x6x8xf32>, tensor<?x8x8x3xf32>
+  return %y, %v, %z : tensor<?x6x6x8xf32>, tensor<?x6x6x8xf32>, tensor<?x8x8x3xf32>
+}
+
+// The rows of a matrix product, of a pool, of an image that is turned and of
+// one that is flattened; not those of a pool that would make each three times.
+
+// CHECK-LABEL: @rows
+// CHECK: bitpack.fused -> (tensor<?x4xf32>) {
+// CHECK-NEXT: linalg.generic
+// CHECK: tensor.collapse_shape
+// CHECK-NEXT: bitpack.matmul
+// CHECK: bitpack.fused -> (tensor<?x4x4x3xf32>) {
+// CHECK-NEXT: linalg.generic
+// CHECK: hwgq.max_pool
+// CHECK: bitpack.fused -> (tensor<?x8x8x3x!hwgq.code<b1>, #bitpack.layout<planes>>) {
+// CHECK-NEXT: linalg.generic {{.*}} ins(%arg0
+// CHECK: bitpack.quantize
+// CHECK: bitpack.fused -> (tensor<?x192x!hwgq.code<b1>, #bitpack.layout<planes>>) {
+// CHECK-NEXT: linalg.generic
+// CHECK: tensor.collapse_shape
+// CHECK-NEXT: bitpack.quantize
+// CHECK-NOT: bitpack.fused
+// CHECK: hwgq.max_pool
+func.func @rows(%image: tensor<?x3x8x8xi8>, %w: tensor<4x192xf32>, %out: tensor<?x8x8x3xf32>)
+    -> (tensor<?x4xf32>, tensor<?x4x4x3xf32>, tensor<?x8x8x3x!hwgq.code<b1>, #bitpack.layout<planes>>,
+        tensor<?x192x!hwgq.code<b1>, #bitpack.layout<planes>>, tensor<?x6x6x3xf32>) {
+  %x0 = linalg.generic {indexing_maps = [#first, #same],
+                        iterator_types = ["parallel", "parallel", "parallel", "parallel"]}
+      ins(%image : tensor<?x3x8x8xi8>) outs(%out : tensor<?x8x8x3xf32>) {
+  ^bb0(%a: i8, %o: f32):
+    %0 = arith.uitofp %a : i8 to f32
+    linalg.yield %0 : f32
+  } -> tensor<?x8x8x3xf32>
+  %x1 = linalg.generic {indexing_maps = [#first, #same],
+                        iterator_types = ["parallel", "parallel", "parallel", "parallel"]}
+      ins(%image : tensor<?x3x8x8xi8>) outs(%out : tensor<?x8x8x3xf32>) {
+  ^bb0(%a: i8, %o: f32):
+    %0 = arith.uitofp %a : i8 to f32
+    linalg.yield %0 : f32
+  } -> tensor<?x8x8x3xf32>
+  %x2 = linalg.generic {indexing_maps = [#first, #same],
+                        iterator_types = ["parallel", "parallel", "parallel", "parallel"]}
+      ins(%image : tensor<?x3x8x8xi8>) outs(%out : tensor<?x8x8x3xf32>) {
+  ^bb0(%a: i8, %o: f32):
+    %0 = arith.uitofp %a : i8 to f32
+    linalg.yield %0 : f32
+  } -> tensor<?x8x8x3xf32>
+  %x3 = linalg.generic {indexing_maps = [#first, #same],
+                        iterator_types = ["parallel", "parallel", "parallel", "parallel"]}
+      ins(%image : tensor<?x3x8x8xi8>) outs(%out : tensor<?x8x8x3xf32>) {
+  ^bb0(%a: i8, %o: f32):
+    %0 = arith.uitofp %a : i8 to f32
+    linalg.yield %0 : f32
+  } -> tensor<?x8x8x3xf32>
+  %x4 = linalg.generic {indexing_maps = [#first, #same],
+                        iterator_types = ["parallel", "parallel", "parallel", "parallel"]}
+      ins(%image : tensor<?x3x8x8xi8>) outs(%out : tensor<?x8x8x3xf32>) {
+  ^bb0(%a: i8, %o: f32):
+    %0 = arith.uitofp %a : i8 to f32
+    linalg.yield %0 : f32
+  } -> tensor<?x8x8x3xf32>
+  %f0 = tensor.collapse_shape %x0 [[0], [1, 2, 3]] : tensor<?x8x8x3xf32> into tensor<?x192xf32>
+  %y0 = bitpack.matmul %f0, %w {kernel = "f32"} : tensor<?x192xf32>, tensor<4x192xf32> -> tensor<?x4xf32>
+  %y1 = hwgq.max_pool %x1 {kernel = array<i64: 3, 3>, strides = array<i64: 2, 2>, pads = array<i64: 1, 1, 0, 0>, dilations = array<i64: 1, 1>}
+      : tensor<?x8x8x3xf32> -> tensor<?x4x4x3xf32>
+  %y2 = bitpack.quantize %x2 {step = #hwgq.sign<">=">} : tensor<?x8x8x3xf32> -> tensor<?x8x8x3x!hwgq.code<b1>, #bitpack.layout<planes>>
+  %f3 = tensor.collapse_shape %x3 [[0], [1, 2, 3]] : tensor<?x8x8x3xf32> into tensor<?x192xf32>
+  %y3 = bitpack.quantize %f3 {step = #hwgq.sign<">=">} : tensor<?x192xf32> -> tensor<?x192x!hwgq.code<b1>, #bitpack.layout<planes>>
+  %y4 = hwgq.max_pool %x4 {kernel = array<i64: 3, 3>, strides = array<i64: 1, 1>, pads = array<i64: 0, 0, 0, 0>, dilations = array<i64: 1, 1>}
+      : tensor<?x8x8x3xf32> -> tensor<?x6x6x3xf32>
+  return %y0, %y1, %y2, %y3, %y4 : tensor<?x4xf32>, tensor<?x4x4x3xf32>, tensor<?x8x8x3x!hwgq.code<b1>, #bitpack.layout<planes>>,
+        tensor<?x192x!hwgq.code<b1>, #bitpack.layout<planes>>, tensor<?x6x6x3xf32>
+}
+
+// Thresholds on bytes: one loop reads them and writes codes.
+
+// CHECK-LABEL: @bytes
+// CHECK: bitpack.fused -> (tensor<?x8x8x3x!hwgq.code<b1>, #bitpack.layout<planes>>) {
+// CHECK-NEXT: linalg.generic {{.*}} ins(%arg0
+// CHECK: bitpack.threshold
+func.func @bytes(%image: tensor<?x8x8x3xi8>, %out: tensor<?x8x8x3xi32>) -> tensor<?x8x8x3x!hwgq.code<b1>, #bitpack.layout<planes>> {
+  %n = linalg.generic {indexing_maps = [#same, #same], iterator_types = ["parallel", "parallel", "parallel", "parallel"]}
+      ins(%image : tensor<?x8x8x3xi8>) outs(%out : tensor<?x8x8x3xi32>) {
+  ^bb0(%a: i8, %o: i32):
+    %0 = arith.extui %a : i8 to i32
+    linalg.yield %0 : i32
+  } -> tensor<?x8x8x3xi32>
+  %q = bitpack.threshold %n {direction = array<i8: 1>, thresholds = dense<100> : tensor<1x1xi32>}
+      : tensor<?x8x8x3xi32> -> tensor<?x8x8x3x!hwgq.code<b1>, #bitpack.layout<planes>>
+  return %q : tensor<?x8x8x3x!hwgq.code<b1>, #bitpack.layout<planes>>
 }

@@ -92,6 +92,50 @@ func.func @flattened(%q: tensor<?x1x2x2x!hwgq.code<b1>>, %init: tensor<?x4xf32>)
 
 // -----
 
+// Preprocessing of bytes and what follows it: a function of 256 numbers a
+// channel. Signed ones count from -128.
+// CHECK-LABEL: @bytes
+// CHECK: %[[U:.*]] = arith.extui %arg0 : tensor<?x2xi8> to tensor<?x2xi32>
+// CHECK: hwgq.threshold %[[U]] {direction = array<i8: 1, -1>, thresholds = dense<{{\[\[}}64, 192], [192, 64]]> : tensor<2x2xi32>}
+// CHECK: %[[S:.*]] = arith.extsi %arg1 : tensor<?x2xi8> to tensor<?x2xi32>
+// CHECK: hwgq.threshold %[[S]] {direction = array<i8: 1>, thresholds = dense<{{\[\[}}-1, 1]]> : tensor<1x2xi32>}
+func.func @bytes(%x: tensor<?x2xi8>, %y: tensor<?x2xi8>, %init: tensor<?x2xf32>) -> (tensor<?x2x!hwgq.code<u2>>, tensor<?x2x!hwgq.code<u2>>) {
+  %s = arith.constant dense<[64.0, -64.0]> : tensor<2xf32>
+  %m = arith.constant dense<[1.0, -3.0]> : tensor<2xf32>
+  %S = linalg.broadcast ins(%s : tensor<2xf32>) outs(%init : tensor<?x2xf32>) dimensions = [0]
+  %M = linalg.broadcast ins(%m : tensor<2xf32>) outs(%init : tensor<?x2xf32>) dimensions = [0]
+  %a = arith.uitofp %x : tensor<?x2xi8> to tensor<?x2xf32>
+  %b = arith.divf %a, %S : tensor<?x2xf32>
+  %c = arith.subf %b, %M : tensor<?x2xf32>
+  %q = hwgq.quantize %c {step = #hwgq.step<[ge 0.0, ge 2.0], values = [0, 1, 2], nan = 0>} : tensor<?x2xf32> -> tensor<?x2x!hwgq.code<u2>>
+  %d = arith.sitofp %y : tensor<?x2xi8> to tensor<?x2xf32>
+  %r = hwgq.quantize %d {step = #hwgq.step<[gt -1.5, ge 0.5], values = [0, 1, 2], nan = 0>} : tensor<?x2xf32> -> tensor<?x2x!hwgq.code<u2>>
+  return %q, %r : tensor<?x2x!hwgq.code<u2>>, tensor<?x2x!hwgq.code<u2>>
+}
+
+// -----
+
+// Bytes are brought to the order of a flattened image before their thresholds;
+// those of one channel lie side by side.
+// CHECK-LABEL: @flattened_bytes
+// CHECK: %[[U:.*]] = arith.extui %arg0
+// CHECK: %[[T:.*]] = linalg.transpose ins(%[[U]] {{.*}} permutation = [0, 3, 1, 2]
+// CHECK: %[[F:.*]] = tensor.collapse_shape %[[T]]
+// CHECK: %[[Q:.*]] = hwgq.threshold %[[F]] {direction = array<i8: 1, 1, 1, 1>, thresholds = dense<{{\[\[}}10], [10], [20], [20]]> : tensor<4x1xi32>}
+// CHECK: return %[[Q]]
+func.func @flattened_bytes(%x: tensor<?x1x2x2xi8>, %init: tensor<?x1x2x2xf32>, %turned: tensor<?x2x1x2xf32>) -> tensor<?x4x!hwgq.code<b1>> {
+  %m = arith.constant dense<[10.0, 20.0]> : tensor<2xf32>
+  %M = linalg.broadcast ins(%m : tensor<2xf32>) outs(%init : tensor<?x1x2x2xf32>) dimensions = [0, 1, 2]
+  %a = arith.uitofp %x : tensor<?x1x2x2xi8> to tensor<?x1x2x2xf32>
+  %b = arith.subf %a, %M : tensor<?x1x2x2xf32>
+  %t = linalg.transpose ins(%b : tensor<?x1x2x2xf32>) outs(%turned : tensor<?x2x1x2xf32>) permutation = [0, 3, 1, 2]
+  %f = tensor.collapse_shape %t [[0], [1, 2, 3]] : tensor<?x2x1x2xf32> into tensor<?x4xf32>
+  %q = hwgq.quantize %f {step = #hwgq.sign<">=">} : tensor<?x4xf32> -> tensor<?x4x!hwgq.code<b1>>
+  return %q : tensor<?x4x!hwgq.code<b1>>
+}
+
+// -----
+
 // PACT's .5 * (|x| - |x - a| + a) rises, though no rule says so.
 // CHECK-LABEL: @pact
 // CHECK: hwgq.threshold %{{.*}} {direction = array<i8: 1>, thresholds = dense<{{\[\[}}1, 2, 3]]> : tensor<1x3xi32>} : tensor<?x2xi32> -> tensor<?x2x!hwgq.code<u2>>

@@ -75,6 +75,23 @@ func.func @flatten(%x: tensor<?x1x2x2xf32>) -> tensor<?x1xf32> {
   return %y : tensor<?x1xf32>
 }
 
+// A flattened input keeps the order of the graph, and so the order of sums.
+// CHECK-LABEL: @flatten_input
+// CHECK: %[[T:.*]] = linalg.transpose
+// CHECK: %[[F:.*]] = tensor.collapse_shape %[[T]]
+// CHECK: hwgq.matmul %[[F]]
+func.func @flatten_input(%x: tensor<?x2x2x2xi8>) -> tensor<?x1xf32> {
+  %c0 = arith.constant 0 : index
+  %n = tensor.dim %x, %c0 : tensor<?x2x2x2xi8>
+  %y = arith.uitofp %x : tensor<?x2x2x2xi8> to tensor<?x2x2x2xf32>
+  %e = tensor.empty(%n) : tensor<?x2x2x2xf32>
+  %c = arith.constant dense<[[1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0]]> : tensor<1x8xf32>
+  %t = linalg.transpose ins(%y : tensor<?x2x2x2xf32>) outs(%e : tensor<?x2x2x2xf32>) permutation = [0, 3, 1, 2]
+  %f = tensor.collapse_shape %t [[0], [1, 2, 3]] : tensor<?x2x2x2xf32> into tensor<?x8xf32>
+  %m = hwgq.matmul %f, %c : tensor<?x8xf32>, tensor<1x8xf32> -> tensor<?x1xf32>
+  return %m : tensor<?x1xf32>
+}
+
 // Unsqueeze, batch norm, Squeeze.
 // CHECK-LABEL: @unsqueeze
 // CHECK-NOT: expand_shape

@@ -27,20 +27,21 @@ inline bool hasVectorBody(mlir::linalg::GenericOp op) {
 
 class GenericLowering;
 
-/// An element-wise linalg.generic whose result is an image [N][H][W][C], for
-/// whoever takes it row by row and needs no memory for all of it.
+/// An element-wise linalg.generic for whoever takes its result row by row and
+/// needs no memory for all of it: a row is what follows the first `leading`
+/// dimensions, 2 of images [N][H][W][C] and 1 of matrices.
 class ImageRows {
 public:
   /// Null where its rows cannot be computed one by one.
   static std::unique_ptr<ImageRows>
-  get(mlir::linalg::GenericOp op, mlir::ConversionPatternRewriter &rewriter,
-      const LoopOptions &options);
+  get(mlir::linalg::GenericOp op, unsigned leading,
+      mlir::ConversionPatternRewriter &rewriter, const LoopOptions &options);
   ~ImageRows();
 
-  /// N.
+  /// The first dimension.
   mlir::Value batch();
-  /// Writes row y of image n to the flat `memory` from element `at` on.
-  void emit(mlir::OpBuilder &builder, mlir::Value n, mlir::Value y,
+  /// Writes the row at `index` to the flat `memory` from element `at` on.
+  void emit(mlir::OpBuilder &builder, llvm::ArrayRef<mlir::Value> index,
             mlir::Value memory, mlir::Value at);
 
 private:

@@ -14,6 +14,9 @@
 
 namespace hwgq::bitpack {
 
+/// Bytes that a task may take for the part of a tensor that it makes itself.
+constexpr int64_t kTaskBytes = 96 << 10;
+
 /// What kernels need to know of a bitpack.conv2d or bitpack.matmul; a matmul
 /// is a convolution with a 1x1 filter on one row of M pixels.
 struct Contraction {

@@ -40,6 +40,11 @@ bool isMovement(mlir::Operation *op);
 mlir::Value rebuildMovement(mlir::OpBuilder &builder, mlir::Operation *op,
                             llvm::ArrayRef<mlir::Value> inputs);
 
+/// Whether an input of the network reaches `value` past all contractions and
+/// pools, so that its elements may be in any order that a user gives them in;
+/// behind those they are in ours.
+bool readsInput(mlir::Value value);
+
 /// The levels of a float tensor that holds no more than 256, through data
 /// movement down to quantisers; ascending. Nothing where that is not known.
 std::optional<llvm::SmallVector<float>> findLevels(mlir::Value value,

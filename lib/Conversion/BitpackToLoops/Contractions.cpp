@@ -421,12 +421,16 @@ struct FusedPattern : OpConversionPattern<bitpack::FusedOp> {
       return op.emitError("holds a group that more than a pool reads");
     // What makes the input of the first root.
     bitpack::FusedOp begin = inner ? inner : op;
-    linalg::GenericOp producer = Pointwise::getProducer(begin);
-    std::unique_ptr<ImageRows> rows =
-        producer ? ImageRows::get(producer, rewriter, options) : nullptr;
-    if (producer && !rows)
-      return op.emitError("makes an input that is no image");
     Operation *beginRoot = Pointwise::getRoot(begin);
+    linalg::GenericOp producer = Pointwise::getProducer(begin);
+    std::unique_ptr<ImageRows> rows;
+    if (producer) {
+      bool image = tensorType(producer.getResult(0)).getRank() == 4 &&
+                   !isa<bitpack::MatMulOp, tensor::CollapseShapeOp>(beginRoot);
+      rows = ImageRows::get(producer, image ? 2 : 1, rewriter, options);
+    }
+    if (producer && !rows)
+      return op.emitError("makes an input that has no rows");
     Value first = beginRoot ? beginRoot->getOperand(0) : firstOperand(begin);
     if (!first)
       return op.emitError("reads no tensor of its shape");
@@ -441,17 +445,17 @@ struct FusedPattern : OpConversionPattern<bitpack::FusedOp> {
       contraction = Contraction::get(beginRoot);
     if (inner) {
       Pointwise conv(b, inner, batch, memoryOf);
-      PoolRows pool = makePool(b, root, conv.results()[0], out);
+      PoolRows pool = makePool(b, root, conv.results()[0], nullptr, out);
       if (failed(emitContraction(b, *contraction, conv, memoryOf, rows.get(),
                                  &pool)))
         return failure();
-    } else if (!root) {
-      group.emitLoops(b, {});
+    } else if (!root || isa<linalg::GenericOp, tensor::CollapseShapeOp>(root)) {
+      group.emitLoops(b, {}, rows.get());
     } else if (contraction) {
       if (failed(emitContraction(b, *contraction, group, memoryOf, rows.get())))
         return failure();
     } else {
-      emitPool(b, root, memoryOf(first), out);
+      emitPool(b, root, rows ? Value() : memoryOf(first), rows.get(), out);
     }
     rewriter.replaceOp(op, group.results());
     return success();

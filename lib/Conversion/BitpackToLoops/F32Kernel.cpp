@@ -55,7 +55,6 @@ private:
   /// Outputs from which on it pays to widen weights in memory, or to read them
   /// in parts.
   static constexpr int64_t kMany = 4;
-  static constexpr int64_t kMatrixRows = 32;
 
   int64_t covered() { return weights->blocksOfGroup() * block; }
 
@@ -79,11 +78,12 @@ private:
     padded.left = pads[1];
     padded.bottom = pads[2];
     padded.right = pads[3];
-    if (!conv.producer || many || conv.groups > 1)
+    if (conv.op.isMatMul)
+      strip = conv.producer ? matrixRows : 0;
+    if (conv.op.isMatMul || !conv.producer || many || conv.groups > 1)
       return;
-    constexpr int64_t kBytes = 96 << 10;
     strip = evenRows([&](int64_t size) {
-      return inputRows(size) * padded.rowSize() * 4 <= kBytes;
+      return inputRows(size) * padded.rowSize() * 4 <= bitpack::kTaskBytes;
     });
   }
 
@@ -117,7 +117,7 @@ private:
   /// Writes row y of the input, without pads, to `memory` from `at` on.
   void makeRow(Value n, Value y, Value memory, Value at) {
     if (conv.producer)
-      return conv.producer->emit(b, n, y, memory, at);
+      return conv.producer->emit(b, {n, y}, memory, at);
     b.copy(in.memory, in.at(b, n, y, b.index(0)), memory, at,
            b.index(in.rowSize()));
   }
@@ -126,6 +126,14 @@ private:
   void fillStrip(const Task &task) {
     int64_t rows = inputRows(strip), size = padded.rowSize();
     Value memory = b.local(MemRefType::get({rows * size}, b.getF32Type()));
+    if (conv.op.isMatMul) {
+      acts = b.reshape(memory, {1, 1, rows * size}, {});
+      stripRow = b.index(0);
+      return b.loop(task.x0, task.x1, 1, [&](Value row) {
+        Value at = b.mul(b.sub(row, task.x0), size);
+        conv.producer->emit(b, {row}, memory, at);
+      });
+    }
     acts = b.reshape(memory, {1, rows, size}, {});
     Value n = b.div(task.row0, out.height);
     stripRow = b.mul(b.rem(task.row0, out.height), conv.strideY);
@@ -162,6 +170,9 @@ private:
   //===--------------------------------------------------------------------===//
 
   void choosePlan() {
+    if (conv.producer) // whose rows a task holds
+      matrixRows = std::clamp<int64_t>(bitpack::kTaskBytes / (4 * in.channels),
+                                       1, matrixRows);
     int64_t channels = getFloatBlock(b.options, conv.groupOut);
     if (conv.group || code) // whose codes fill whole bytes
       channels = llvm::alignTo(channels, 8);
@@ -169,7 +180,7 @@ private:
     constexpr int64_t kBlock = 64;
     if (code)
       block = std::max(block, getFloatBlock(b.options, conv.groupOut, kBlock));
-    int64_t width = conv.rowLength(kMatrixRows);
+    int64_t width = conv.rowLength(matrixRows);
     bool dynamic = conv.op.isMatMul && conv.op.inputType().isDynamicDim(0);
     int64_t outputs = conv.op.isMatMul ? width : width * out.height;
     constexpr int64_t kFar = 256 << 10; // bytes that outer caches hold
@@ -192,7 +203,7 @@ private:
   void planMany(int64_t channels, int64_t width) {
     constexpr int64_t kEnough = 48, kSums = 64 << 10, kWeights = 16 << 10;
     rows = conv.op.isMatMul
-               ? kMatrixRows
+               ? matrixRows
                : std::clamp<int64_t>(out.height, 1,
                                      llvm::divideCeil(kEnough, width));
     outputsOfTask = conv.op.isMatMul ? rows : rows * width;
@@ -224,7 +235,7 @@ private:
 
   Tasking tasking() {
     int64_t blocks = weights->blocksOfGroup();
-    if (strip)
+    if (strip && !conv.op.isMatMul)
       return Tasking(b, conv, blocks, strip, 1);
     if (!many && conv.pool) // which reads most rows while they are near
       return Tasking(b, conv, blocks, evenRows([](int64_t) { return true; }),
@@ -232,7 +243,7 @@ private:
     if (!many && !conv.op.isMatMul)
       return Tasking(b, conv, blocks, cost());
     if (conv.op.isMatMul)
-      rows = kMatrixRows;
+      rows = matrixRows;
     constexpr int64_t kTasks = 16;
     int64_t lines =
         conv.op.isMatMul ? conv.rowLength(1) : std::max<int64_t>(1, out.height);
@@ -289,6 +300,8 @@ private:
 
   /// Where the first tap of output column x and group lies in a row.
   Value columnOf(const Task &task, Value x) {
+    if (strip && conv.op.isMatMul) // of the rows that the task has made
+      x = b.sub(x, task.x0);
     return b.add(b.mul(b.mul(x, conv.strideX), in.channels),
                  b.mul(task.group, conv.groupIn));
   }
@@ -393,8 +406,9 @@ private:
   Image padded;
   Value acts;
   int64_t strip = 0; // rows of a task that makes its input itself; 0: none does
-  Value stripRow;    // of the padded image, the first of the task's
-  int64_t block = 0; // channels that weights are packed by
+  int64_t matrixRows = 32; // of a task
+  Value stripRow;          // of the padded image, the first of the task's
+  int64_t block = 0;       // channels that weights are packed by
   std::optional<FloatWeights> weights;
   std::optional<Tile> few, many; // weights in registers, and in memory
   // Of `many`: rows of a task and their outputs, taps side by side in a row,

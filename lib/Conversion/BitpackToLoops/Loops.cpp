@@ -156,7 +156,9 @@ void LoopBuilder::tasks(Value count, Body body) {
                                   ValueRange(), std::nullopt);
   OpBuilder::InsertionGuard guard(*this);
   setInsertionPoint(op.getTerminator());
+  task = op.getBody();
   body(op.getInductionVar(0));
+  task = nullptr;
 }
 
 Value LoopBuilder::load(Value memory, Value at) {
@@ -313,6 +315,13 @@ Value LoopBuilder::constant(MemRefType type, ElementsAttr values) {
 }
 
 Value LoopBuilder::local(MemRefType type) {
+  OpBuilder::InsertionGuard guard(*this);
+  if (task) { // once, not in each iteration of a loop
+    Block::iterator at = task->begin();
+    while (at != task->end() && isa<memref::AllocaOp>(*at))
+      ++at;
+    setInsertionPoint(task, at);
+  }
   return memref::AllocaOp::create(*this, type, getI64IntegerAttr(64));
 }
 

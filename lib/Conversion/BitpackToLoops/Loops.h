@@ -118,14 +118,17 @@ public:
   /// apart from the network, on one thread, and may use constants, prepared
   /// memory made before, and nothing else from outside.
   mlir::Value prepared(mlir::MemRefType type, Body fill);
-  /// Memory of a task's own with any content, 64-byte aligned, on the stack: to
-  /// be called at the top level of a task's body, for some 200 KB at most
-  /// in all (hwgq_run promises what a run takes).
+  /// Memory of a task's own with any content, 64-byte aligned, on the stack: in
+  /// the body of a task, for some 200 KB at most in all (hwgq_run promises what
+  /// a run takes).
   mlir::Value local(mlir::MemRefType type);
 
   mlir::VectorType vec(int64_t lanes, mlir::Type element) {
     return mlir::VectorType::get(lanes, element);
   }
+
+private:
+  mlir::Block *task = nullptr; // the body of the tasks that are being built
 };
 
 /// The address of element `at` of flat memory, as i64.

@@ -130,8 +130,10 @@ namespace {
 class PlainPool {
 public:
   template <typename OpTy>
-  PlainPool(LoopBuilder &b, OpTy op, Value input)
-      : b(b), in(viewImage(b, tensorType(op.getInput()), input)),
+  PlainPool(LoopBuilder &b, OpTy op, Value input, ImageRows *rows)
+      : b(b), rows(rows),
+        in(rows ? describeImage(tensorType(op.getInput()), rows->batch())
+                : viewImage(b, tensorType(op.getInput()), input)),
         window(op, in), element(tensorType(op.getInput()).getElementType()) {}
   virtual ~PlainPool() = default;
 
@@ -144,6 +146,8 @@ public:
 
   void emitRow(const PoolOutput &out, Value n, Value y) {
     out.beginRow(n, y);
+    if (rows)
+      makeRows(n, y);
     window.forEachColumn(b, out.shape.width, [&](Value x, bool inside) {
       Value extra = pixel(y, x);
       forEachSpan(b, out.shape.channels,
@@ -165,11 +169,32 @@ protected:
   virtual Value turn(Value value, Value channel) { return value; }
 
   LoopBuilder &b;
+  ImageRows *rows; // of an input that has no memory
   Image in;
   PoolWindow window;
   Type element;
 
 private:
+  /// The rows of the input that output row y reads, in memory of the task.
+  void makeRows(Value n, Value y) {
+    int64_t count = (window.kernel[0] - 1) * window.dilations[0] + 1;
+    in.memory = b.local(MemRefType::get({count * in.rowSize()}, element));
+    firstRow = b.sub(b.mul(y, window.strides[0]), b.index(window.pads[0]));
+    b.loop(b.index(0), b.index(count), window.dilations[0], [&](Value i) {
+      Value row = b.add(firstRow, i);
+      b.when(b.cmp(arith::CmpIPredicate::ult, row, b.index(in.height)), [&] {
+        rows->emit(b, {n, row}, in.memory, b.mul(i, in.rowSize()));
+      });
+    });
+  }
+
+  /// Where pixel (n, y, x) of the input lies.
+  Value at(Value n, Value y, Value x) {
+    if (!rows)
+      return in.at(b, n, y, x);
+    return b.mul(b.add(b.mul(b.sub(y, firstRow), in.width), x), in.channels);
+  }
+
   /// Channels [channel, channel + valid) in vectors.
   void span(const PoolOutput &out, const Site &site, bool inside, Value extra) {
     VectorType type = b.vec(site.lanes, element);
@@ -188,7 +213,7 @@ private:
     auto taps = [&](Value iy, ArrayRef<Value> columns, ValueRange states) {
       Values from, next;
       for (Value ix : columns)
-        from.push_back(in.at(b, site.n, iy, ix));
+        from.push_back(at(site.n, iy, ix));
       for (auto [i, part] : llvm::enumerate(sites)) {
         Values values;
         for (Value pixel : from)
@@ -206,14 +231,16 @@ private:
                     part.channel),
                part);
   }
+
+  Value firstRow; // of the input, in the task's memory
 };
 
 /// Minima of falling channels are maxima of what is turned: ~x of integers, -x
 /// of floats.
 class MaxPool : public PlainPool {
 public:
-  MaxPool(LoopBuilder &b, hwgq::MaxPoolOp op, Value input)
-      : PlainPool(b, op, input), isFloat(isa<FloatType>(element)) {
+  MaxPool(LoopBuilder &b, hwgq::MaxPoolOp op, Value input, ImageRows *rows)
+      : PlainPool(b, op, input, rows), isFloat(isa<FloatType>(element)) {
     if (!op.getFalling() ||
         llvm::none_of(*op.getFalling(), [](bool f) { return f; }))
       return;
@@ -323,8 +350,8 @@ private:
 
 class AvgPool : public PlainPool {
 public:
-  AvgPool(LoopBuilder &b, hwgq::AvgPoolOp op, Value input)
-      : PlainPool(b, op, input), includePad(op.getCountIncludePad()) {}
+  AvgPool(LoopBuilder &b, hwgq::AvgPoolOp op, Value input, ImageRows *rows)
+      : PlainPool(b, op, input, rows), includePad(op.getCountIncludePad()) {}
 
 private:
   Value pixel(Value y, Value x) override {
@@ -349,27 +376,27 @@ private:
 } // namespace
 
 static std::shared_ptr<PlainPool> makePlainPool(LoopBuilder &b, Operation *pool,
-                                                Value input) {
+                                                Value input, ImageRows *rows) {
   if (auto average = dyn_cast<hwgq::AvgPoolOp>(pool))
-    return std::make_shared<AvgPool>(b, average, input);
+    return std::make_shared<AvgPool>(b, average, input, rows);
   auto max = cast<hwgq::MaxPoolOp>(pool);
   if (tensorType(max.getInput()).getElementType().isF32() && !b.options.neon)
-    return std::make_shared<MaxPoolX86>(b, max, input);
-  return std::make_shared<MaxPool>(b, max, input);
+    return std::make_shared<MaxPoolX86>(b, max, input, rows);
+  return std::make_shared<MaxPool>(b, max, input, rows);
 }
 
 PoolRows hwgq::makePool(LoopBuilder &b, Operation *pool, Value input,
-                        const PoolOutput &out) {
-  std::shared_ptr<PlainPool> plain = makePlainPool(b, pool, input);
+                        ImageRows *rows, const PoolOutput &out) {
+  std::shared_ptr<PlainPool> plain = makePlainPool(b, pool, input, rows);
   return {plain->getWindow(), out.shape, plain->costOfRow(out.shape),
           [plain, out](Value n, Value y) { plain->emitRow(out, n, y); }};
 }
 
 void hwgq::emitPool(LoopBuilder &b, Operation *pool, Value input,
-                    const PoolOutput &out) {
+                    ImageRows *made, const PoolOutput &out) {
   if (auto average = dyn_cast<bitpack::AvgPoolOp>(pool))
     return emitPackedAvgPool(b, average, input, out);
-  PoolRows rows = makePool(b, pool, input, out);
+  PoolRows rows = makePool(b, pool, input, made, out);
   forEachRow(b, rows.shape, rows.cost, rows.emit);
 }
 
@@ -386,7 +413,7 @@ template <typename OpTy> struct PoolPattern : LoopPattern<OpTy> {
     Value result;
     Image image = allocateImage(b, tensorType(op.getResult()),
                                 getBatch(b, type, adaptor.getInput()), result);
-    emitPool(b, op, adaptor.getInput(), PoolOutput::into(b, image));
+    emitPool(b, op, adaptor.getInput(), nullptr, PoolOutput::into(b, image));
     return result;
   }
 };

@@ -10,18 +10,37 @@ static RankedTensorType tensorType(Value value) {
   return cast<RankedTensorType>(value.getType());
 }
 
+/// Whether an input has its dimensions in another order than the loops.
+static bool isTurned(linalg::GenericOp op) {
+  return llvm::any_of(op.getDpsInputOperands(), [&](OpOperand *input) {
+    SmallVector<unsigned> order;
+    for (AffineExpr expr : op.getMatchingIndexingMap(input).getResults())
+      if (auto dim = dyn_cast<AffineDimExpr>(expr))
+        order.push_back(dim.getPosition());
+    return !llvm::is_sorted(order);
+  });
+}
+
 Operation *Pointwise::getRoot(bitpack::FusedOp op) {
-  for (Operation &inner : op.getBody().front())
+  Block &body = op.getBody().front();
+  for (Operation &inner : body)
     if (isa<bitpack::Conv2DOp, bitpack::MatMulOp, bitpack::AvgPoolOp,
             hwgq::MaxPoolOp, hwgq::AvgPoolOp>(inner))
       return &inner;
-  return nullptr;
+  for (auto flat : body.getOps<tensor::CollapseShapeOp>())
+    return flat;
+  auto first = dyn_cast<linalg::GenericOp>(body.front());
+  return first && isTurned(first) ? first : nullptr;
 }
 
 linalg::GenericOp Pointwise::getProducer(bitpack::FusedOp op) {
   Operation *root = getRoot(op);
-  auto producer =
-      root ? root->getOperand(0).getDefiningOp<linalg::GenericOp>() : nullptr;
+  if (!root || isa<linalg::GenericOp>(root))
+    return cast_if_present<linalg::GenericOp>(root);
+  Value input = root->getOperand(0);
+  if (auto flat = input.getDefiningOp<tensor::CollapseShapeOp>())
+    input = flat.getSrc();
+  auto producer = input.getDefiningOp<linalg::GenericOp>();
   return producer && producer->getBlock() == root->getBlock() ? producer
                                                               : nullptr;
 }
@@ -35,10 +54,6 @@ Pointwise::Pointwise(LoopBuilder &b, bitpack::FusedOp op, Value batch,
                      MemoryOf memoryOf)
     : body(op.getBody().front()), root(getRoot(op)),
       type(tensorType(op.getResult(0))) {
-  if (linalg::GenericOp producer = getProducer(op))
-    skipped = producer;
-  else
-    skipped = getInner(op);
   rank = type.getRank();
   size.batch = batch;
   size.channels = rank ? type.getShape().back() : 1;
@@ -58,9 +73,7 @@ Pointwise::Pointwise(LoopBuilder &b, bitpack::FusedOp op, Value batch,
       stored[value] = allocateImage(b, tensorType(value), batch, memory[i]);
     }
   }
-  for (Operation &inner : body.without_terminator()) {
-    if (&inner == root || &inner == skipped)
-      continue;
+  for (Operation &inner : members()) {
     addTables(b, inner);
     unsigned inputs = inner.getNumOperands();
     if (auto generic = dyn_cast<linalg::GenericOp>(inner))
@@ -78,7 +91,8 @@ Value Pointwise::replaceable(Value result, MemoryOf memoryOf) const {
   auto dies = [&](Value value) {
     auto isDone = [&](Operation *user) {
       return isa<tensor::DimOp>(user) ||
-             (user->getBlock() == &body && user != root && user != skipped &&
+             (user->getBlock() == &body &&
+              (!root || root->isBeforeInBlock(user)) &&
               (user == def || user->isBeforeInBlock(def)));
     };
     // What such an op makes has memory that nothing else has.
@@ -89,9 +103,8 @@ Value Pointwise::replaceable(Value result, MemoryOf memoryOf) const {
   };
   if (result.getType() != type || bitpack::isPacked(type))
     return {};
-  for (Operation &inner : body.without_terminator())
-    if (auto generic = dyn_cast<linalg::GenericOp>(inner);
-        generic && &inner != skipped)
+  for (Operation &inner : members())
+    if (auto generic = dyn_cast<linalg::GenericOp>(inner))
       for (OpOperand *input : generic.getDpsInputOperands())
         if (input->get().getParentBlock() != &body && dies(input->get()))
           return input->get();
@@ -242,12 +255,22 @@ void Pointwise::storeCodes(LoopBuilder &b, Value value, Values planes,
 
 void Pointwise::emit(LoopBuilder &b, Value rootVector, const Site &site) const {
   Vectors vectors;
-  for (Operation &inner : body.without_terminator()) {
-    if (&inner == skipped)
-      continue;
-    if (&inner == root) {
-      vectors[inner.getResult(0)] = rootVector;
-    } else if (auto generic = dyn_cast<linalg::GenericOp>(inner)) {
+  auto store = [&](Operation &inner) {
+    for (Value result : inner.getResults()) {
+      auto found = stored.find(result);
+      if (found == stored.end() || found->second.packed())
+        continue;
+      Value at =
+          b.add(found->second.at(b, site.n, site.y, site.x), site.channel);
+      b.storePart(vectors[result], found->second.memory, at, site.valid);
+    }
+  };
+  if (root) {
+    vectors[root->getResult(0)] = rootVector;
+    store(*root);
+  }
+  for (Operation &inner : members()) {
+    if (auto generic = dyn_cast<linalg::GenericOp>(inner)) {
       emitGeneric(b, generic, vectors, site);
     } else if (auto affine = dyn_cast<hwgq::AffineOp>(inner)) {
       Value numbers = valueOf(b, affine.getInput(), vectors, site);
@@ -262,25 +285,32 @@ void Pointwise::emit(LoopBuilder &b, Value rootVector, const Site &site) const {
                  thresholds.find(&inner)->second.planes(b, acc, site.channel),
                  site);
     }
-    for (Value result : inner.getResults()) {
-      auto found = stored.find(result);
-      if (found == stored.end() || found->second.packed())
-        continue;
-      Value at =
-          b.add(found->second.at(b, site.n, site.y, site.x), site.channel);
-      b.storePart(vectors[result], found->second.memory, at, site.valid);
-    }
+    store(inner);
   }
 }
 
-void Pointwise::emitLoops(LoopBuilder &b, Value rootMemory) const {
+void Pointwise::emitLoops(LoopBuilder &b, Value rootMemory,
+                          ImageRows *rows) const {
   Image in;
-  if (root)
+  if (rows)
+    in = describeImage(tensorType(root->getResult(0)), size.batch);
+  else if (root)
     in = viewImage(b, tensorType(root->getResult(0)), rootMemory);
   constexpr double kNsPerChannel = 0.2;
   double cost = kNsPerChannel * double(size.width * size.channels);
   forEachRow(b, size, cost, [&](Value n, Value y) {
     clearRow(b, n, y);
+    Value row; // in `in`, of the first pixel
+    if (rows) {
+      row = b.index(0);
+      in.memory = b.local(MemRefType::get(
+          {in.rowSize()}, getElementTypeOrSelf(root->getResult(0))));
+      Values place = {n, y};
+      rows->emit(b, ArrayRef(place).take_front(rank == 4 ? 2 : 1), in.memory,
+                 row);
+    } else if (root) {
+      row = in.at(b, n, y, b.index(0));
+    }
     b.loop(size.width, [&](Value x) {
       forEachChunk(
           b, size.channels, chunkLanes(b.options),
@@ -290,8 +320,8 @@ void Pointwise::emitLoops(LoopBuilder &b, Value rootMemory) const {
             Value vector;
             if (root) {
               Type element = tensorType(root->getResult(0)).getElementType();
-              vector = b.loadPart(b.vec(lanes, element), in.memory,
-                                  b.add(in.at(b, n, y, x), channel), valid);
+              Value at = b.add(b.add(row, b.mul(x, in.channels)), channel);
+              vector = b.loadPart(b.vec(lanes, element), in.memory, at, valid);
             }
             emit(b, vector, site);
           });

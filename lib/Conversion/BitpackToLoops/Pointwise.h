@@ -3,13 +3,14 @@
 // What bitpack.fused computes for each vector of channels of a pixel: its
 // element-wise ops one after the other in registers, and the stores of what it
 // yields. A contraction or a pool in front of them hands its results over as
-// they are made.
+// they are made, an image that is turned or flattened its rows.
 //
 //===----------------------------------------------------------------------===//
 #ifndef HWGQ_LIB_CONVERSION_BITPACKTOLOOPS_POINTWISE_H
 #define HWGQ_LIB_CONVERSION_BITPACKTOLOOPS_POINTWISE_H
 
 #include "Steps.h"
+#include "hwgq/Conversion/TensorToLoops.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 
 namespace hwgq {
@@ -32,9 +33,11 @@ public:
   Pointwise(LoopBuilder &b, bitpack::FusedOp op, mlir::Value batch,
             MemoryOf memoryOf);
 
-  /// The contraction or pool of a group; null without.
+  /// The contraction or pool of a group, or the op that turns or flattens an
+  /// image for it; null without.
   static mlir::Operation *getRoot(bitpack::FusedOp op);
-  /// The op in a group that makes the input of its root; null without.
+  /// The op in a group that makes the input of its root, or is the root; null
+  /// without.
   static mlir::linalg::GenericOp getProducer(bitpack::FusedOp op);
 
   /// The group of a convolution whose result the root of this one pools; null
@@ -58,8 +61,9 @@ public:
   /// root there (a vector, null without root).
   void emit(LoopBuilder &b, mlir::Value root, const Site &site) const;
   /// All of them, in parallel tasks, for a group whose first value lies in
-  /// `rootMemory`, or without root.
-  void emitLoops(LoopBuilder &b, mlir::Value rootMemory) const;
+  /// `rootMemory`, comes in `rows`, or without root.
+  void emitLoops(LoopBuilder &b, mlir::Value rootMemory,
+                 ImageRows *rows = nullptr) const;
 
 private:
   /// An operand from outside: a plain tensor of any rank.
@@ -70,6 +74,11 @@ private:
   };
   using Vectors = llvm::DenseMap<mlir::Value, mlir::Value>;
 
+  /// The ops that are computed at a site.
+  llvm::iterator_range<mlir::Block::iterator> members() const {
+    return {root ? std::next(root->getIterator()) : body.begin(),
+            std::prev(body.end())};
+  }
   mlir::Value replaceable(mlir::Value result, MemoryOf memoryOf) const;
   void addOperand(LoopBuilder &b, mlir::Value value, MemoryOf memoryOf);
   void addTables(LoopBuilder &b, mlir::Operation &op);
@@ -84,8 +93,7 @@ private:
 
   mlir::Block &body;
   mlir::Operation *root;
-  mlir::Operation *skipped = nullptr; // what makes the root's input
-  mlir::RankedTensorType type;        // of a result
+  mlir::RankedTensorType type; // of a result
   Image size;
   int64_t rank;
   llvm::SmallVector<mlir::Value> memory;

@@ -83,14 +83,16 @@ struct PoolRows {
   mlir::Value endBefore(LoopBuilder &b, mlir::Value y) const;
 };
 
-/// The rows of hwgq.max_pool or hwgq.avg_pool on plain tensors.
+/// The rows of hwgq.max_pool or hwgq.avg_pool on plain tensors. The input comes
+/// in `rows` where they are given, and has no memory then.
 PoolRows makePool(LoopBuilder &b, mlir::Operation *pool, mlir::Value input,
-                  const PoolOutput &out);
+                  ImageRows *rows, const PoolOutput &out);
 
 /// Loops of hwgq.max_pool or hwgq.avg_pool on plain tensors, or of
-/// bitpack.avg_pool.
+/// bitpack.avg_pool. The input of the former comes in `rows` where they are
+/// given, and has no memory then.
 void emitPool(LoopBuilder &b, mlir::Operation *pool, mlir::Value input,
-              const PoolOutput &out);
+              ImageRows *rows, const PoolOutput &out);
 void emitPackedAvgPool(LoopBuilder &b, bitpack::AvgPoolOp op, mlir::Value input,
                        const PoolOutput &out);
 

@@ -29,11 +29,11 @@ public:
   mlir::LogicalResult run(const mlir::TypeConverter &converter,
                           llvm::SmallVectorImpl<mlir::Value> &results);
 
-  /// Prepares for emitRow: whether the result is an image [N][H][W][C] whose
-  /// rows can be computed one by one.
-  bool beginRows();
-  /// Writes row y of image n to `memory` (flat) from element `at` on.
-  void emitRow(mlir::OpBuilder &builder, mlir::Value n, mlir::Value y,
+  /// Prepares for emitRow: whether rows of the result, behind its first
+  /// `leading` dimensions, can be computed one by one.
+  bool beginRows(unsigned leading);
+  /// Writes the row at `index` to `memory` (flat) from element `at` on.
+  void emitRow(mlir::OpBuilder &builder, llvm::ArrayRef<mlir::Value> index,
                mlir::Value memory, mlir::Value at);
   /// N of the image.
   mlir::Value batch() {

@@ -248,46 +248,56 @@ void GenericLowering::emitParallel(OpBuilder &builder, unsigned depth) {
                      });
 }
 
-bool GenericLowering::beginRows() {
-  constexpr unsigned kRank = 4;
+bool GenericLowering::beginRows(unsigned leading) {
   if (!findLoopSizes() || !chooseOrder() || inits.size() != 1 ||
-      parallel.size() != kRank || !reduction.empty())
-    return false;
-  std::optional<int64_t> width = getConstantIntValue(sizes[parallel[2]]);
-  std::optional<int64_t> channels = getConstantIntValue(sizes[parallel[3]]);
-  auto type = cast<ShapedType>(op.getResult(0).getType());
-  if (!width || !channels ||
+      parallel.size() <= leading || !reduction.empty() ||
       !op.getRegion().front().getArguments().back().use_empty())
     return false;
+  SmallVector<int64_t> shape, strides;
+  for (unsigned dim : ArrayRef(parallel).drop_front(leading)) {
+    std::optional<int64_t> size = getConstantIntValue(sizes[dim]);
+    if (!size)
+      return false;
+    shape.push_back(*size);
+  }
+  strides.assign(shape.size(), 1);
+  for (size_t i = shape.size() - 1; i > 0; --i)
+    strides[i - 1] = strides[i] * shape[i];
   // The result is a row.
   AffineMap &out = maps.back();
-  out = AffineMap::get(kRank, 0, out.getResults().take_back(2), b.getContext());
-  auto layout = StridedLayoutAttr::get(b.getContext(), ShapedType::kDynamic,
-                                       {*channels, 1});
-  resultTypes = {
-      MemRefType::get({*width, *channels}, type.getElementType(), layout)};
+  out = AffineMap::get(op.getNumLoops(), 0,
+                       out.getResults().drop_front(leading), b.getContext());
+  auto layout =
+      StridedLayoutAttr::get(b.getContext(), ShapedType::kDynamic, strides);
+  Type element = cast<ShapedType>(op.getResult(0).getType()).getElementType();
+  resultTypes = {MemRefType::get(shape, element, layout)};
   vectorizable = canVectorize();
-  ivs.resize(kRank);
-  interleaved = canInterleave();
+  ivs.resize(op.getNumLoops());
+  interleaved = shape.size() > 1 && canInterleave();
   if (!interleaved)
     transposed = findTransposed();
-  if (transposed && *transposed != parallel[2]) // not within a row
+  if (transposed && // not the next to the last, or not within a row
+      (shape.size() < 2 || *transposed != parallel[parallel.size() - 2]))
     transposed.reset();
   return true;
 }
 
-void GenericLowering::emitRow(OpBuilder &builder, Value n, Value y,
+void GenericLowering::emitRow(OpBuilder &builder, ArrayRef<Value> index,
                               Value memory, Value at) {
-  ivs[parallel[0]] = n;
-  ivs[parallel[1]] = y;
+  for (auto [dim, value] : llvm::zip(parallel, index))
+    ivs[dim] = value;
   MemRefType row = resultTypes[0];
   SmallVector<OpFoldResult> sizes, strides;
-  for (int64_t size : row.getShape())
+  SmallVector<int64_t> steps;
+  int64_t offset;
+  (void)row.getStridesAndOffset(steps, offset);
+  for (auto [size, step] : llvm::zip(row.getShape(), steps)) {
     sizes.push_back(builder.getIndexAttr(size));
-  strides = {sizes.back(), builder.getIndexAttr(1)};
+    strides.push_back(builder.getIndexAttr(step));
+  }
   results = {memref::ReinterpretCastOp::create(
       builder, loc, row, memory, OpFoldResult(at), sizes, strides)};
-  emitParallel(builder, 2);
+  emitParallel(builder, index.size());
 }
 
 LogicalResult GenericLowering::run(const TypeConverter &converter,
@@ -356,6 +366,7 @@ ImageRows::ImageRows(std::unique_ptr<GenericLowering> lowering)
 ImageRows::~ImageRows() = default;
 
 std::unique_ptr<ImageRows> ImageRows::get(linalg::GenericOp op,
+                                          unsigned leading,
                                           ConversionPatternRewriter &rewriter,
                                           const LoopOptions &options) {
   auto memory = [&](auto &&values) {
@@ -368,16 +379,16 @@ std::unique_ptr<ImageRows> ImageRows::get(linalg::GenericOp op,
   };
   auto lowering = std::make_unique<GenericLowering>(
       op, memory(op.getInputs()), memory(op.getOutputs()), rewriter, options);
-  if (!lowering->beginRows())
+  if (!lowering->beginRows(leading))
     return nullptr;
   return std::unique_ptr<ImageRows>(new ImageRows(std::move(lowering)));
 }
 
 Value ImageRows::batch() { return lowering->batch(); }
 
-void ImageRows::emit(OpBuilder &builder, Value n, Value y, Value memory,
+void ImageRows::emit(OpBuilder &builder, ArrayRef<Value> index, Value memory,
                      Value at) {
-  lowering->emitRow(builder, n, y, memory, at);
+  lowering->emitRow(builder, index, memory, at);
 }
 
 void hwgq::populateGenericToLoopsPatterns(RewritePatternSet &patterns,
