@@ -65,6 +65,11 @@ private:
   LogicalResult addNode(const ::onnx_proto::NodeProto &node, Scope &scope);
   LogicalResult addConstant(const ::onnx_proto::NodeProto &node, Scope &scope,
                             mlir::Location loc);
+  LogicalResult addIf(const ::onnx_proto::NodeProto &node, Scope &scope,
+                      mlir::Location loc);
+  LogicalResult addBranch(const ::onnx_proto::GraphProto &branch,
+                          const Scope &scope, unsigned outputs,
+                          mlir::Block *block, mlir::Location loc);
   LogicalResult inlineFunction(const ::onnx_proto::NodeProto &node,
                                const ::onnx_proto::FunctionProto &function,
                                Scope &scope, mlir::Location loc);
@@ -102,6 +107,7 @@ private:
   llvm::SmallVector<const ::onnx_proto::FunctionProto *> calls;
   int64_t inlined = 0; ///< nodes of all functions inlined so far
   int64_t numNodes = 0;
+  unsigned branches = 0; ///< conditions that enclose the current node
 };
 
 } // namespace hwgq

@@ -160,6 +160,8 @@ static const onnx::Operator *findOperator(const NodeProto &node,
 
 LogicalResult GraphBuilder::addNode(const NodeProto &node, Scope &scope) {
   Location loc = nodeLoc(node, scope);
+  if (node.op_type() == "If" && isDefaultDomain(node.domain()))
+    return addIf(node, scope, loc);
   llvm::StringRef reason;
   const onnx::Operator *entry = findOperator(node, reason);
   if (!entry) {

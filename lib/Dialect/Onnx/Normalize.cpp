@@ -125,6 +125,7 @@ private:
   LogicalResult checkBatch();
   LogicalResult readOperands(mlir::Operation *op);
   LogicalResult visit(mlir::Operation *op, bool &replaced);
+  LogicalResult chooseBranch(mlir::Operation *op);
   void foldKnown(Node &node);
   void setFunctionType();
 
@@ -239,8 +240,46 @@ void Normalizer::foldKnown(Node &node) {
   (void)node.replace(made);
 }
 
+/// An If whose condition is known becomes the nodes of its branch.
+LogicalResult Normalizer::chooseBranch(mlir::Operation *op) {
+  auto unknown = [&]() -> LogicalResult {
+    return op->emitError() << "the operator If is not supported where its "
+                              "condition depends on data: "
+                           << getRefusal("If");
+  };
+  if (op->getNumOperands() != 1 || op->getNumRegions() != 2)
+    return op->emitError("If: takes a condition and two branches");
+  if (failed(readOperands(op)))
+    return failure();
+  const Info &condition = state.info(op->getOperand(0));
+  if (!condition.contents || condition.contents->size() != 1 ||
+      condition.contents->front().isFloat)
+    return unknown();
+  Dim value = condition.contents->front().value;
+  if (!value.isStatic() && !state.options.batch)
+    return unknown();
+  mlir::Region &region = op->getRegion(state.getSize(value) ? 0 : 1);
+  if (!region.hasOneBlock() || region.front().empty())
+    return op->emitError("If: a branch is one block");
+  mlir::Operation *yield = &region.front().back();
+  if (getOperatorName(yield) != "Yield" ||
+      yield->getNumOperands() != op->getNumResults())
+    return op->emitError("If: a branch ends with its outputs");
+  for (auto [result, made] : llvm::zip(op->getResults(), yield->getOperands()))
+    result.replaceAllUsesWith(made);
+  yield->erase();
+  op->getBlock()->getOperations().splice(op->getIterator(),
+                                         region.front().getOperations());
+  op->erase();
+  return success();
+}
+
 LogicalResult Normalizer::visit(mlir::Operation *op, bool &replaced) {
   llvm::StringRef name = getOperatorName(op);
+  if (name == "If") {
+    replaced = true;
+    return chooseBranch(op);
+  }
   const Operator *entry = lookupOperator(name);
   if (!entry) {
     llvm::StringRef reason = getRefusal(name);
