@@ -21,6 +21,7 @@ public:
       return failure();
     conv.alignGroups(b);
     chooseTile();
+    tile.run = getLookupRun(target, tile, *codes, conv.groupIn);
     prepareWeights();
     int64_t covered = blocksOfGroup * target.lanes;
     shortSums = Epilogue::prefers16(conv) && tile.sumBits() == 16;
@@ -296,7 +297,7 @@ private:
   /// Whether the tables of the next output row are made between the lookups of
   /// this one, in the place of those that no tile reads any more.
   bool buildsAhead() const {
-    constexpr int64_t mostRows = 5, mostBlocks = 4;
+    constexpr int64_t mostRows = 5, mostBlocks = 8;
     return target.rowBits() == 1 && !conv.op.isMatMul && tile.planesW == 1 &&
            conv.strideY == 1 && conv.strideX == 1 && conv.kh > 1 &&
            conv.kh <= mostRows && blocksOfGroup <= mostBlocks;

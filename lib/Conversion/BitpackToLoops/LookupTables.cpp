@@ -1,6 +1,7 @@
 //===- LookupTables.cpp - tables of partial sums --------------------------===//
 #include "LookupTile.h"
 #include "hwgq/Conversion/TargetIntrinsics.h"
+#include <numeric>
 
 using namespace mlir;
 using namespace hwgq;
@@ -25,6 +26,28 @@ int64_t hwgq::getLookupPixels(const LookupTarget &target, int64_t width) {
 
 bool hwgq::canPair(const LookupTarget &target, const LookupTile &tile) {
   return tile.planesA == 1 && tile.kw <= target.byteLookups(1);
+}
+
+int64_t hwgq::getLookupRun(const LookupTarget &target, const LookupTile &tile,
+                           ArrayRef<uint8_t> codes, int64_t channels) {
+  int64_t count = target.tables(tile.words), row = tile.kw * channels;
+  int64_t most = 255 / ((int64_t(1) << tile.planesA) - 1), run = count;
+  // sums[t]: bits of one in the tables before t of a filter row.
+  SmallVector<int64_t> sums(count + 1);
+  for (; !codes.empty(); codes = codes.drop_front(row))
+    for (int64_t q = 0; q < tile.planesW; ++q) {
+      std::fill(sums.begin(), sums.end(), 0);
+      for (int64_t i = 0; i < row; ++i) {
+        int64_t c = i % channels;
+        int64_t t = c / 64 * target.wordTables() + c % 64 / target.group;
+        sums[t + 1] += codes[i] >> q & 1;
+      }
+      std::partial_sum(sums.begin(), sums.end(), sums.begin());
+      for (int64_t t = 0; t + run <= count; ++t)
+        while (run && sums[t + run] - sums[t] > most)
+          --run;
+    }
+  return run;
 }
 
 std::vector<uint8_t> hwgq::getLookupRows(const LookupTarget &target,

@@ -23,7 +23,13 @@ public:
     int64_t parts =
         llvm::divideCeil(tile.kw, std::min<int64_t>(maxSharing, byteLookups));
     sharing = llvm::divideCeil(tile.kw, parts);
-    chunk = std::clamp<int64_t>(byteLookups / tile.kw, 1, count);
+    chunk = std::max<int64_t>(byteLookups / tile.kw, 1);
+    if (tile.run > chunk) {
+      bool unrolls = !tile.paired && chunk <= maxUnrolled;
+      chunk = unrolls ? std::min(tile.run, maxUnrolled) : tile.run;
+      byteLookups = std::max(byteLookups, chunk * tile.kw);
+    }
+    chunk = std::min(chunk, count);
     chunk = llvm::divideCeil(count, llvm::divideCeil(count, chunk));
   }
 

@@ -50,10 +50,14 @@ struct LookupTile {
   /// upper halves of its bytes, and `pixels` counts pairs.
   bool paired = false;
   int64_t kh = 1, kw = 1;
-  int64_t words = 1;     // 64-channel words of a pixel
-  int64_t columns = 1;   // pixels of a row of tables
-  int64_t ring = 1;      // rows of tables; row y lies in slot y % ring
-  int64_t pixelStep = 1; // from an output pixel to the next
+  int64_t words = 1;   // 64-channel words of a pixel
+  int64_t columns = 1; // pixels of a row of tables
+  int64_t ring = 1;    // rows of tables; row y lies in slot y % ring
+  /// Tables of a filter row side by side whose lookups, of all taps, fit a byte
+  /// together (for pairs: each of their sums), as the weights are; 0 where
+  /// nothing is known of them.
+  int64_t run = 0;
+  int64_t pixelStep = 1;              // from an output pixel to the next
   int64_t tapStepX = 1, tapStepY = 1; // from a tap to the next
 
   /// An upper bound of the sums.
@@ -72,6 +76,11 @@ struct LookupTile {
 /// Whether pairs of pixels may share tables: codes of one bit, and no more taps
 /// in a row than lookups that a byte holds.
 bool canPair(const LookupTarget &target, const LookupTile &tile);
+
+/// LookupTile::run of weights with these codes, [channel][ky][kx][channels]:
+/// the sum of a run is the largest code times its bits of one at most.
+int64_t getLookupRun(const LookupTarget &target, const LookupTile &tile,
+                     llvm::ArrayRef<uint8_t> codes, int64_t channels);
 
 /// Pixels (or pairs) of a tile in rows of `width` of them.
 int64_t getLookupPixels(const LookupTarget &target, int64_t width);
