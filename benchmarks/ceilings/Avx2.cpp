@@ -28,6 +28,7 @@ struct V256 {
   static Vec broadcast64(uint64_t x) { return _mm256_set1_epi64x(int64_t(x)); }
   static Vec and_(Vec x, Vec y) { return _mm256_and_si256(x, y); }
   static Vec add8(Vec x, Vec y) { return _mm256_add_epi8(x, y); }
+  static Vec addFull(Vec x, Vec y) { return add8(x, y); }
   static Vec sub8(Vec x, Vec y) { return _mm256_sub_epi8(x, y); }
   static Vec shr4(Vec x) {
     return and_(_mm256_srli_epi16(x, 4), _mm256_set1_epi8(15));

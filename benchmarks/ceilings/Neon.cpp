@@ -28,6 +28,7 @@ struct VNeon {
   }
   static Vec and_(Vec x, Vec y) { return vandq_u8(x, y); }
   static Vec add8(Vec x, Vec y) { return vaddq_u8(x, y); }
+  static Vec addFull(Vec x, Vec y) { return add8(x, y); }
   static Vec sub8(Vec x, Vec y) { return vsubq_u8(x, y); }
   static Vec shr4(Vec x) { return vshrq_n_u8(x, 4); }
   static Vec shl4(Vec x) { return vshlq_n_u8(x, 4); }

@@ -20,6 +20,7 @@ struct V128 {
   static Vec broadcast64(uint64_t x) { return _mm_set1_epi64x(int64_t(x)); }
   static Vec and_(Vec x, Vec y) { return _mm_and_si128(x, y); }
   static Vec add8(Vec x, Vec y) { return _mm_add_epi8(x, y); }
+  static Vec addFull(Vec x, Vec y) { return add8(x, y); }
   static Vec sub8(Vec x, Vec y) { return _mm_sub_epi8(x, y); }
   static Vec shr4(Vec x) {
     return and_(_mm_srli_epi16(x, 4), _mm_set1_epi8(15));

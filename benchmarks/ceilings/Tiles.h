@@ -138,7 +138,8 @@ void dot8Tile(const void *aData, const void *wData, void *out) {
 /// lookups by
 ///   total += acc (as 16-bit lanes), high += acc >> 8,
 ///   low = total - (high << 8) once at the end.
-/// V has loadTable, lookup(table, index), shr16, shl16, add16, sub16, zip16.
+/// V has loadTable, lookup(table, index), addFull (of bytes of which none
+/// overflows), shr16, shl16, add16, sub16, zip16.
 template <typename V, int P, int KV>
 void tableTile(const void *aData, const void *wData, void *out) {
   constexpr int chunkSize = tableChunk(V::tableBytes);
@@ -151,20 +152,22 @@ void tableTile(const void *aData, const void *wData, void *out) {
 #pragma GCC unroll 1
   for (int chunk = 0; chunk < tableDepth / chunkSize; ++chunk) {
     typename V::Vec acc[P][KV];
-    HWGQ_UNROLL for (int p = 0; p < P; ++p)
-        HWGQ_UNROLL for (int k = 0; k < KV; ++k) acc[p][k] = V::zero();
-#pragma GCC unroll 1
-    for (int d = 0; d < chunkSize;
-         ++d, a += P * V::tableBytes, w += KV * V::bytes) {
+    auto step = [&](auto use) {
       typename V::Vec index[KV];
       HWGQ_UNROLL for (int k = 0; k < KV; ++k) index[k] =
           V::load(w + k * V::bytes);
       HWGQ_UNROLL for (int p = 0; p < P; ++p) {
         typename V::Vec table = V::loadTable(a + p * V::tableBytes);
-        HWGQ_UNROLL for (int k = 0; k < KV; ++k) acc[p][k] =
-            V::add8(acc[p][k], V::lookup(table, index[k]));
+        HWGQ_UNROLL for (int k = 0; k < KV; ++k)
+            use(acc[p][k], V::lookup(table, index[k]));
       }
-    }
+      a += P * V::tableBytes;
+      w += KV * V::bytes;
+    };
+    step([](auto &sum, auto found) { sum = found; });
+#pragma GCC unroll 1
+    for (int d = 1; d < chunkSize; ++d)
+      step([](auto &sum, auto found) { sum = V::addFull(sum, found); });
     HWGQ_UNROLL for (int p = 0; p < P; ++p)
         HWGQ_UNROLL for (int k = 0; k < KV; ++k) {
       total[p][k] = V::add16(total[p][k], acc[p][k]);
@@ -209,7 +212,7 @@ void pairsTile(const void *aData, const void *wData, void *out) {
         HWGQ_UNROLL for (int p = 0; p < P; ++p) {
           typename V::Vec x =
               V::lookup(V::loadTable(a + p * V::tableBytes), index);
-          joined[p] = j ? V::add8(joined[p], x) : x;
+          joined[p] = j ? V::addFull(joined[p], x) : x;
         }
         a += P * V::tableBytes;
         w += V::bytes;

@@ -26,6 +26,9 @@ struct V512 {
   static Vec broadcast64(uint64_t x) { return _mm512_set1_epi64(int64_t(x)); }
   static Vec and_(Vec x, Vec y) { return _mm512_and_si512(x, y); }
   static Vec add8(Vec x, Vec y) { return _mm512_add_epi8(x, y); }
+  /// Of sums of bytes, Intel makes these on the one port that 512-bit shuffles
+  /// leave free.
+  static Vec addFull(Vec x, Vec y) { return _mm512_adds_epu8(x, y); }
   static Vec sub8(Vec x, Vec y) { return _mm512_sub_epi8(x, y); }
   static Vec shr4(Vec x) {
     return and_(_mm512_srli_epi16(x, 4), _mm512_set1_epi8(15));

@@ -3,12 +3,16 @@
 // Ready rows of 64 bytes for the patterns of each plane, tables of three rows
 // of the image and the sums of a tile on the stack. The first rows of a task
 // are built before its lookups; tables of the next row stand between those of
-// filter rows 1 and 2: a load and a sum for each of two planes. 7 pixels x 3
-// taps look up 4 tables at a time.
+// filter rows 1 and 2: a load and a sum for each of two planes, of rows that
+// were found for a whole row of columns. 7 pixels x 3 taps look up 4 tables at a
+// time, since weights of nothing but ones leave no room for more in a byte.
 // CHECK-LABEL: func.func @planes(
 // CHECK: %[[TABLES:.*]] = memref.alloca() {alignment = 64 : i64} : memref<33792xi8>
 // CHECK: %[[SUMS:.*]] = memref.alloca() {alignment = 64 : i64} : memref<448xi16>
+// CHECK: llvm.call_intrinsic "llvm.x86.avx512.pmultishift.qb.256"
+// CHECK: vector.store {{.*}} : memref<362xi16>, vector<16xi16>
 // CHECK: scf.for
+// CHECK: memref.load {{.*}} : memref<362xi16>
 // CHECK: vector.load {{.*}} : memref<8192xi8>, vector<64xi8>
 // CHECK: vector.store {{.*}}, %[[TABLES]]{{\[}}
 // CHECK: scf.for {{.*}} iter_args
@@ -26,7 +30,7 @@
 // CHECK: vector.load %[[SUMS]]
 // CHECK: return
 func.func @planes(%x: tensor<1x16x14x64x!hwgq.code<u2>, #bitpack.layout<planes, halo = [1, 1, 1, 1]>>) -> tensor<1x16x14x64x!hwgq.code<u2>, #bitpack.layout<planes>> {
-  %w = bitpack.constant dense<5> : tensor<576xi64> as tensor<64x3x3x64x!hwgq.code<b1>, #bitpack.layout<planes, block = 8>>
+  %w = bitpack.constant dense<-1> : tensor<576xi64> as tensor<64x3x3x64x!hwgq.code<b1>, #bitpack.layout<planes, block = 8>>
   %y = bitpack.conv2d %x, %w {strides = array<i64: 1, 1>, pads = array<i64: 1, 1, 1, 1>, dilations = array<i64: 1, 1>, groups = 1 : i64, thresholds = dense<[[1, 5, 9]]> : tensor<1x3xi32>, direction = array<i8: 1>, kernel = "lookup"}
      : tensor<1x16x14x64x!hwgq.code<u2>, #bitpack.layout<planes, halo = [1, 1, 1, 1]>>, tensor<64x3x3x64x!hwgq.code<b1>, #bitpack.layout<planes, block = 8>> -> tensor<1x16x14x64x!hwgq.code<u2>, #bitpack.layout<planes>>
   return %y : tensor<1x16x14x64x!hwgq.code<u2>, #bitpack.layout<planes>>

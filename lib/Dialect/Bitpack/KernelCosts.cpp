@@ -83,8 +83,8 @@ double bitpack::lookupCeiling(const Contraction &c,
   bool wide = target.has("avx512vbmi") && target.vectorBytes == 64;
   double rate =
       target.has("neon") ? (looksUpPairs(c) ? onArm(target, 350, 300) : 175)
-      : looksUpPairs(c)  ? (wide ? 1120 : byWidth(target, 845, 640, 345))
-                         : (wide ? 855 : byWidth(target, 615, 460, 240));
+      : looksUpPairs(c)  ? (wide ? 1120 : byWidth(target, 860, 640, 345))
+                         : (wide ? 940 : byWidth(target, 655, 460, 240));
   return rate / double(c.weightCode().getBits());
 }
 
@@ -151,7 +151,7 @@ double bitpack::popcountCost(const Contraction &c, const KernelTarget &target) {
 
 double bitpack::lookupCost(const Contraction &c, const KernelTarget &target) {
   bool wide = target.has("avx512vbmi") && target.vectorBytes == 64;
-  double rate = wide                 ? 740
+  double rate = wide                 ? 790
                 : target.has("neon") ? 150
                                      : byWidth(target, 540, 420, 225);
   double tables = inputPixels(c) * groupWords(c) * (wide ? 11 : 16);
@@ -173,7 +173,7 @@ double bitpack::lookupCost(const Contraction &c, const KernelTarget &target) {
   // beside the lookups of the row before where the window moves by one.
   bool beside = wide && !c.isMatMul && c.window.kernel[0] > 1 &&
                 c.window.strides[0] == 1 && c.window.strides[1] == 1;
-  double each = (wide ? 0.4 : 0.1) + (wide ? 0.35 : 0.1) * double(tableBits);
+  double each = (wide ? 0.3 : 0.1) + (wide ? 0.25 : 0.1) * double(tableBits);
   double bits = c.weightCode().getBits();
   return macs * bits / rate + tables * each * (beside ? 0.6 : 1) +
          alignGroupsCost(c) + weightTraffic(c, bits * 8 / (wide ? 6 : 4));

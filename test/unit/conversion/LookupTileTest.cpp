@@ -51,6 +51,7 @@ struct Case {
   int64_t size, words, channels, planesA, planesW, filter, stride, dilation;
   bool ones;
   bool paired = false;
+  bool half = false; // a weight is 1 in half of its bits, and runs are known
 
   int64_t outSize() const {
     return (size - dilation * (filter - 1) - 1) / stride + 1;
@@ -79,10 +80,13 @@ public:
     for (int64_t i = 0;
          i < blocks * target.lanes * c.filter * c.filter * c.words * c.planesW;
          ++i)
-      weights.push_back(c.ones ? ~0ull : rng());
+      weights.push_back(c.half ? 0x5555555555555555 : c.ones ? ~0ull : rng());
+    if (c.half)
+      tile.run = getLookupRun(target, tile, weightCodes(), 64 * c.words);
   }
+  int64_t run() const { return tile.run; }
 
-  std::vector<int32_t> run() {
+  std::vector<int32_t> results() {
     std::vector<uint8_t> rows = getLookupRows(target, tile);
     std::vector<uint8_t> indices = packIndices();
     std::vector<Line> tables = align(std::vector<uint8_t>(tableBytes()));
@@ -115,6 +119,22 @@ private:
     return weights[(((k * c.filter + ky) * c.filter + kx) * c.words + word) *
                        c.planesW +
                    q];
+  }
+
+  std::vector<uint8_t> weightCodes() const {
+    std::vector<uint8_t> codes;
+    for (int64_t k = 0; k < blocks * target.lanes; ++k)
+      for (int64_t tap = 0; tap < c.filter * c.filter; ++tap)
+        for (int64_t i = 0; i < 64 * c.words; ++i) {
+          uint8_t code = 0;
+          for (int64_t q = 0; q < c.planesW; ++q)
+            code |= (weight(k, tap / c.filter, tap % c.filter, i / 64, q) >>
+                         (i % 64) &
+                     1)
+                    << q;
+          codes.push_back(code);
+        }
+    return codes;
   }
 
   int32_t sum(int64_t y, int64_t x, int64_t k) const {
@@ -254,7 +274,7 @@ void checkOnEveryForm(const Case &c) {
       continue;
     SCOPED_TRACE(feature);
     Conv conv(options, c);
-    EXPECT_EQ(conv.run(), conv.expected());
+    EXPECT_EQ(conv.results(), conv.expected());
   }
 }
 
@@ -297,9 +317,39 @@ TEST_F(LookupTileTest, PairsWithStrideAndPlanes) {
 TEST_F(LookupTileTest, LongSumsOfPairs) {
   checkOnEveryForm({4, 130, 16, 1, 4, 1, 1, 1, true, true});
 }
+// Bytes that are as full as the weights let them be.
+TEST_F(LookupTileTest, LongRuns) {
+  checkOnEveryForm({9, 2, 64, 2, 1, 3, 1, 1, true, false, true});
+}
+TEST_F(LookupTileTest, LongRunsOfPairs) {
+  checkOnEveryForm({10, 3, 64, 1, 1, 3, 1, 1, true, true, true});
+}
+TEST_F(LookupTileTest, LongRunsOfOneTap) {
+  checkOnEveryForm({5, 3, 64, 2, 2, 1, 1, 1, true, false, true});
+}
 // Sums of more than 16 bits, widened within a filter row.
 TEST_F(LookupTileTest, LongSums) {
   checkOnEveryForm({3, 50, 16, 5, 1, 3, 1, 1, true});
+}
+
+TEST(LookupRun, IsTheLongestThatFits) {
+  LookupTarget target = getLookupTarget(forms[0].options);
+  LookupTile tile;
+  tile.words = 2;
+  tile.planesA = 2;
+  tile.kw = 3;
+  // Two filter rows of one channel. 85 bits of one in a run are a full byte.
+  std::vector<uint8_t> codes(2 * 3 * 128);
+  auto run = [&] { return getLookupRun(target, tile, codes, 128); };
+  EXPECT_EQ(run(), 22);
+  std::fill(codes.begin() + 384, codes.begin() + 384 + 85, 1);
+  EXPECT_EQ(run(), 22);
+  codes.back() = 1; // of the last table: all but the first one are in a run
+  EXPECT_EQ(run(), 21);
+  std::fill(codes.begin(), codes.end(), 1); // 18 in each of 4 tables
+  EXPECT_EQ(run(), 4);
+  tile.planesA = 8;
+  EXPECT_EQ(run(), 0);
 }
 
 TEST(LookupPixels, AreEven) {
