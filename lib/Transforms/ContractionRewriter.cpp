@@ -206,11 +206,14 @@ Operand ContractionRewriter::readActivation(OpBuilder &builder, Value value,
     std::optional<SmallVector<float>> levels = findLevels(value, constants);
     if (!levels && !quantizer.reason.empty())
       levels = enumerateLevels(value, constants);
-    if (!levels && partner)
+    bool image = !levels && partner;
+    if (image)
       levels = findImage(value, constants);
     if (!levels)
       return operand;
     describeLevels(value, *levels, quantizer);
+    if (image && !quantizer.grid) // planes would cost more than floats
+      return operand;
   }
   if (quantizer.grid) {
     FailureOr<Value> codes = buildQuantize(builder, loc, quantizer);
