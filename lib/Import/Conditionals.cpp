@@ -16,6 +16,10 @@ LogicalResult GraphBuilder::addBranch(const ::onnx_proto::GraphProto &branch,
   if (branch.output_size() != int(outputs) || branch.input_size() != 0)
     return mlir::emitError(loc) << "If: a branch takes no input and has as "
                                    "many outputs as the node";
+  constexpr int64_t kMaxCopied = 1 << 24;
+  copied += scope.values.size() + scope.initializers.size() + 1;
+  if (copied > kMaxCopied)
+    return mlir::emitError(loc) << "If: too many conditions in one graph";
   mlir::OpBuilder::InsertionGuard guard(builder);
   builder.setInsertionPointToEnd(block);
   Scope inner = scope; // what a branch names stays in it

@@ -108,6 +108,7 @@ private:
   int64_t inlined = 0; ///< nodes of all functions inlined so far
   int64_t numNodes = 0;
   unsigned branches = 0; ///< conditions that enclose the current node
+  int64_t copied = 0;    ///< names of all scopes copied for branches
 };
 
 } // namespace hwgq
