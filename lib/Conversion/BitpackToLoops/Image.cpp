@@ -1,7 +1,7 @@
 //===- Image.cpp - pixels, codes and thresholds in memory -----------------===//
 #include "Loops.h"
 #include "PopcountTile.h"
-#include "ThresholdEstimate.h"
+#include "ThresholdSearch.h"
 
 using namespace mlir;
 using namespace hwgq;
@@ -292,8 +292,8 @@ ThresholdTable::ThresholdTable(LoopBuilder &b, ElementsAttr thresholds,
       levels[i * width + c] = (*values)[r * given + i] ^ flips[c];
   }
   if (accumulatorBits == 32)
-    if (auto found = ThresholdEstimate::get(b, levels, keeps, width))
-      estimate = std::make_shared<ThresholdEstimate>(*found);
+    if (auto found = ThresholdSearch::get(b, levels, keeps, width))
+      search = std::make_shared<ThresholdSearch>(*found);
   table = accumulatorConstant(b, levels, accumulatorBits);
   if (llvm::any_of(keeps, [](int32_t k) { return k != -1; }))
     keep = accumulatorConstant(b, keeps, accumulatorBits);
@@ -322,8 +322,8 @@ Value ThresholdTable::adjust(LoopBuilder &b, Value acc, Value channel) const {
 
 Values ThresholdTable::planes(LoopBuilder &b, Value acc, Value channel) const {
   acc = adjust(b, acc, channel);
-  if (estimate)
-    return toPlanes(b, estimate->codes(b, acc, channel), bits);
+  if (search)
+    return toPlanes(b, search->codes(b, acc, channel), bits);
   Values rows;
   for (int64_t i = 0; i < count; ++i)
     rows.push_back(row(b, acc.getType(), table, i, channel));

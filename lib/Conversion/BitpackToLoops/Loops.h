@@ -224,7 +224,7 @@ void forEachChunk(
     LoopBuilder &b, int64_t channels, int64_t lanes,
     llvm::function_ref<void(mlir::Value, int64_t, int64_t, int64_t)> body);
 
-class ThresholdEstimate;
+class ThresholdSearch;
 
 /// Thresholds as tables: code = number of i with ((acc & keep) ^ flip) >= T_i.
 /// A falling channel has flip = -1 and ~T; a constant channel keep = 0.
@@ -252,7 +252,7 @@ private:
   int64_t count, stride;
   unsigned bits, usedBits;
   mlir::Value table, keep, flip; // flat; keep and flip null without need
-  std::shared_ptr<const ThresholdEstimate> estimate; // null without one
+  std::shared_ptr<const ThresholdSearch> search; // null without one
 };
 
 } // namespace hwgq

@@ -24,7 +24,28 @@ StepPlanes::StepPlanes(LoopBuilder &b, StepAttr step, CodeType code)
     codes.push_back(code.toCode(n));
   nan = code.toCode(step.getNan());
   bits = code.getBits();
-  fitLine(b);
+  constexpr size_t kMany = 63;
+  if (codes.size() <= kMany)
+    return;
+  std::vector<float> least = leastOfEach();
+  fitLine(ArrayRef(least).slice(1, codes.size() - 1));
+  if (!line)
+    codeOf = b.constant(std::vector<int32_t>(codes.begin(), codes.end()));
+  reached = b.constant(ArrayRef<float>(least));
+}
+
+/// Up to a power of two, and one more.
+std::vector<float> StepPlanes::leastOfEach() const {
+  constexpr float kInfinity = std::numeric_limits<float>::infinity();
+  constexpr float kNaN = std::numeric_limits<float>::quiet_NaN(); // by no x
+  std::vector<float> least = {-kInfinity};
+  for (auto [point, closed] : llvm::zip(step.getBreakpoints().asArrayRef(),
+                                        step.getClosed().asArrayRef()))
+    least.push_back(closed               ? point
+                    : point == kInfinity ? kNaN
+                                         : std::nextafter(point, kInfinity));
+  least.resize(llvm::PowerOf2Ceil(codes.size()) + 1, kNaN);
+  return least;
 }
 
 /// As the code that is made computes it: each operation rounds.
@@ -36,11 +57,9 @@ float StepPlanes::lineAt(float x) const {
       std::max(std::min(float(passed), float(codes.size() - 1)), 0.0f));
 }
 
-void StepPlanes::fitLine(LoopBuilder &b) {
-  constexpr size_t kMany = 63;
-  size_t count = codes.size() - 1;
-  if (count < kMany)
-    return;
+void StepPlanes::fitLine(ArrayRef<float> least) {
+  constexpr float kInfinity = std::numeric_limits<float>::infinity();
+  size_t count = least.size();
   for (size_t i = 0; i <= count; ++i)
     if (codes[i] != codes[0] + int(i))
       return;
@@ -48,32 +67,35 @@ void StepPlanes::fitLine(LoopBuilder &b) {
   if (!llvm::all_of(points, [](float p) { return std::isfinite(p); }) ||
       !(points.front() < points.back()))
     return;
-  constexpr float kInfinity = std::numeric_limits<float>::infinity();
-  std::vector<float> least = {-kInfinity};
-  for (auto [point, closed] : llvm::zip(points, step.getClosed().asArrayRef()))
-    least.push_back(closed ? point : std::nextafter(point, kInfinity));
-  least.push_back(std::numeric_limits<float>::quiet_NaN()); // by no x
   line =
       Line{points.front(), float(count - 1) / (points.back() - points.front())};
-  ArrayRef<float> sorted = ArrayRef(least).slice(1, count);
   // Both are monotone, and the number changes at breakpoints only.
   auto passed = [&](float x) {
-    return float(llvm::upper_bound(sorted, x) - sorted.begin());
+    return float(llvm::upper_bound(least, x) - least.begin());
   };
-  for (float at : sorted)
+  for (float at : least)
     for (float x : {at, std::nextafter(at, -kInfinity)})
       if (!(std::abs(lineAt(x) - passed(x)) <= 1)) {
         line.reset();
         return;
       }
-  reached = b.constant(ArrayRef<float>(least));
+}
+
+/// The elements `index` + `offset` of a flat table.
+static Value gather(LoopBuilder &b, Type element, Value table, Value index,
+                    int64_t offset = 0) {
+  int64_t lanes = cast<VectorType>(index.getType()).getNumElements();
+  VectorType type = b.vec(lanes, element);
+  Value mask = b.splat(b.vec(lanes, b.getI1Type()), int64_t(1));
+  Value none = arith::ConstantOp::create(b, b.getZeroAttr(type));
+  return vector::GatherOp::create(b, type, table, b.index(offset), index, mask,
+                                  none);
 }
 
 /// The codes (vector of i32) of numbers; that of NaN is any.
-Value StepPlanes::estimated(LoopBuilder &b, Value x) const {
+Value StepPlanes::byLine(LoopBuilder &b, Value x) const {
   auto floats = cast<VectorType>(x.getType());
-  int64_t lanes = floats.getNumElements();
-  VectorType integers = b.vec(lanes, b.getI32Type());
+  VectorType integers = b.vec(floats.getNumElements(), b.getI32Type());
   Value at = arith::SubFOp::create(b, x, b.splat(floats, line->base));
   at = arith::MulFOp::create(b, at, b.splat(floats, line->factor));
   at = arith::AddFOp::create(b, at, b.splat(floats, 1.0f));
@@ -84,28 +106,38 @@ Value StepPlanes::estimated(LoopBuilder &b, Value x) const {
   choose(arith::CmpFPredicate::OLT, float(codes.size() - 1));
   choose(arith::CmpFPredicate::OGT, 0.0f);
   Value passed = arith::FPToSIOp::create(b, integers, at);
-  Value mask = b.splat(b.vec(lanes, b.getI1Type()), int64_t(1));
-  Value zero = b.splat(floats, 0.0f);
   // passed - 1 + (x >= reached[passed]) + (x >= reached[passed + 1])
   Value code = b.add(passed, b.splat(integers, int64_t(codes[0]) - 1));
   for (int64_t next : {0, 1}) {
-    Value point = vector::GatherOp::create(b, floats, reached, b.index(next),
-                                           passed, mask, zero);
+    Value point = gather(b, b.getF32Type(), reached, passed, next);
     Value more = arith::CmpFOp::create(b, arith::CmpFPredicate::OGE, x, point);
     code = b.add(code, arith::ExtUIOp::create(b, integers, more));
   }
   return code;
 }
 
+/// The same: the number passed from its highest bit down.
+Value StepPlanes::byHalves(LoopBuilder &b, Value x) const {
+  VectorType integers =
+      b.vec(cast<VectorType>(x.getType()).getNumElements(), b.getI32Type());
+  Value zero = b.splat(integers, int64_t(0)), passed = zero;
+  for (int64_t bit = llvm::PowerOf2Ceil(codes.size()) / 2; bit; bit /= 2) {
+    Value point = gather(b, b.getF32Type(), reached, passed, bit);
+    Value more = arith::CmpFOp::create(b, arith::CmpFPredicate::OGE, x, point);
+    passed = b.add(passed, b.select(more, b.splat(integers, bit), zero));
+  }
+  return gather(b, b.getI32Type(), codeOf, passed);
+}
+
 Values StepPlanes::planes(LoopBuilder &b, Value x) const {
   auto type = cast<VectorType>(x.getType());
   VectorType mask = b.vec(type.getNumElements(), b.getI1Type());
-  if (line) {
+  if (reached) {
     Value isNan = arith::CmpFOp::create(b, arith::CmpFPredicate::UNO, x, x);
     VectorType integers = b.vec(type.getNumElements(), b.getI32Type());
-    return toPlanes(
-        b, b.select(isNan, b.splat(integers, int64_t(nan)), estimated(b, x)),
-        bits);
+    Value code = line ? byLine(b, x) : byHalves(b, x);
+    return toPlanes(b, b.select(isNan, b.splat(integers, int64_t(nan)), code),
+                    bits);
   }
   Values result;
   for (unsigned p = 0; p < bits; ++p)

@@ -16,9 +16,10 @@ void maskTail(LoopBuilder &b, Values &planes, int64_t lanes, int64_t valid);
 
 /// Code of x under a step function, as planes. With m_i = "x passes breakpoint
 /// i" (nested, as the breakpoints are sorted), bit p of the code is its bit
-/// for x below all, xor m_i for each i where the bit changes. Of many almost
-/// even breakpoints a line in f32 tells the number passed up to one, and a look
-/// at two of them corrects it: checked here for every breakpoint.
+/// for x below all, xor m_i for each i where the bit changes. Of many
+/// breakpoints the number passed is found instead: almost even ones by a line
+/// in f32, which tells it up to one, and a look at two of them (checked here
+/// for every breakpoint), any others by halving.
 class StepPlanes {
 public:
   StepPlanes(LoopBuilder &b, StepAttr step, CodeType code);
@@ -27,8 +28,10 @@ public:
   Values planes(LoopBuilder &b, mlir::Value x) const;
 
 private:
-  void fitLine(LoopBuilder &b);
-  mlir::Value estimated(LoopBuilder &b, mlir::Value x) const;
+  std::vector<float> leastOfEach() const;
+  void fitLine(llvm::ArrayRef<float> least);
+  mlir::Value byLine(LoopBuilder &b, mlir::Value x) const;
+  mlir::Value byHalves(LoopBuilder &b, mlir::Value x) const;
   float lineAt(float x) const;
 
   /// passed ~ (x - base) * factor + 1, between 0 and the number of breakpoints.
@@ -38,7 +41,9 @@ private:
 
   StepAttr step;
   std::optional<Line> line;
-  mlir::Value reached; // [i] is the least x that passes i breakpoints
+  mlir::Value reached; // [i] is the least x that passes i breakpoints, NaN
+                       // from the last on; null for few breakpoints
+  mlir::Value codeOf;  // of a number passed, as i32; for halving
   llvm::SmallVector<uint8_t> codes;
   uint8_t nan;
   unsigned bits;

@@ -62,7 +62,7 @@ bool GenericLowering::canInterleave() {
   std::optional<int64_t> width =
       getConstantIntValue(sizes[parallel[parallel.size() - 2]]);
   std::optional<int64_t> channels = getConstantIntValue(sizes[parallel.back()]);
-  if (!width || !channels || *width < lanes || *channels < 2 ||
+  if (!width || !channels || *width < lanes || *channels < 1 ||
       *channels > kFewChannels)
     return false;
   Block &body = op.getRegion().front();
