@@ -5,6 +5,8 @@
 #include "hwgq_abi.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
+#include "llvm/ADT/StringExtras.h"
+#include "llvm/Support/Endian.h"
 #include "llvm/TargetParser/Host.h"
 #include "llvm/TargetParser/Triple.h"
 
@@ -76,9 +78,47 @@ const char *hwgq::refusesEmit(const TargetSpec &target, EmitKind kind) {
   }
 }
 
+/// The data of dense_resource tensors, in the syntax of MLIR, whose printer
+/// would hold two copies of each text at once.
+static void printResources(ModuleOp module, llvm::raw_ostream &os) {
+  llvm::MapVector<StringRef, AsmResourceBlob *> blobs;
+  AttrTypeWalker walker;
+  walker.addWalk([&](DenseResourceElementsAttr attr) {
+    if (AsmResourceBlob *blob = attr.getRawHandle().getBlob())
+      blobs[attr.getRawHandle().getKey()] = blob;
+  });
+  module->walk([&](Operation *op) { walker.walk(op->getAttrDictionary()); });
+  if (blobs.empty())
+    return;
+  auto isPlain = [](char c) { return llvm::isAlnum(c) || c == '_'; };
+  os << "\n{-#\n  dialect_resources: {\n    builtin: {\n";
+  for (auto [i, entry] : llvm::enumerate(blobs)) {
+    auto [key, blob] = entry;
+    bool plain = !key.empty() && !llvm::isDigit(key.front()) &&
+                 llvm::all_of(key, isPlain);
+    os << (i ? ",\n      " : "      ") << (plain ? "" : "\"");
+    plain ? void(os << key) : llvm::printEscapedString(key, os);
+    llvm::support::ulittle32_t alignment(blob->getDataAlignment());
+    os << (plain ? "" : "\"") << ": \"0x"
+       << llvm::toHex(StringRef(reinterpret_cast<const char *>(&alignment),
+                                sizeof alignment));
+    constexpr size_t kPiece = 1 << 16;
+    for (ArrayRef<char> rest = blob->getData(); !rest.empty();
+         rest = rest.drop_front(std::min(kPiece, rest.size())))
+      os << llvm::toHex(
+          llvm::toStringRef(rest.take_front(std::min(kPiece, rest.size()))));
+    os << '"';
+  }
+  os << "\n    }\n  }\n#-}\n";
+}
+
 void Compilation::print(llvm::raw_ostream &os) {
-  module.print(os, OpPrintingFlags().enableDebugInfo());
+  OpPrintingFlags flags = OpPrintingFlags().enableDebugInfo();
+  bool whole = !flags.getLargeResourceStringLimit();
+  module.print(os, whole ? flags.elideLargeResourceString(0) : flags);
   os << "\n";
+  if (whole)
+    printResources(module, os);
 }
 
 static std::string toText(const llvm::Module &ir) {
