@@ -63,6 +63,12 @@ void AmxShape::chooseTasks(const ConvLoops &conv) {
   }
   int64_t height = std::max<int64_t>(1, conv.output.height);
   int64_t width = conv.output.width;
+  tilesPerRow = llvm::divideCeil(width, AmxTile::kRows);
+  if (form == Form::Rows) // tiles of a row are seldom full
+    row += conv.macsOfRow() / kRate *
+           (double(tilesPerRow * AmxTile::kRows) /
+                double(std::max<int64_t>(1, width)) -
+            1);
   double whole = row * double(height);
   int64_t tasks =
       std::clamp<int64_t>(std::lround(whole / kTaskTime), 1, kTasks);
@@ -77,11 +83,13 @@ void AmxShape::chooseTasks(const ConvLoops &conv) {
   taskRows = llvm::divideCeil(height, strips);
   while (height % taskRows)
     ++taskRows;
+  // Rows that leave no equal strips: the channels do.
+  if (taskRows == height && taskSplits * conv.groups == 1)
+    taskSplits = evenSplits(tasks, blocks);
   if (form == Form::Run) {
     stripLength = (taskRows - 1) * conv.input.fullWidth() + width;
     stripTiles = llvm::divideCeil(stripLength, AmxTile::kRows);
   } else {
-    tilesPerRow = llvm::divideCeil(width, AmxTile::kRows);
     stripLength = width;
     stripTiles = taskRows * tilesPerRow;
   }

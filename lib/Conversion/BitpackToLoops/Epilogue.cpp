@@ -16,7 +16,7 @@ Epilogue::Epilogue(LoopBuilder &b, const ConvLoops &conv, int64_t lanes,
 }
 
 bool Epilogue::prefers16(const ConvLoops &conv) {
-  return conv.op.thresholds && Accumulator::fits16(conv);
+  return (conv.op.thresholds || conv.group) && Accumulator::fits16(conv);
 }
 
 void Epilogue::guard(LoopBuilder &b, Value channel,
