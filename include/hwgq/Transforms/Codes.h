@@ -56,6 +56,11 @@ std::optional<llvm::SmallVector<float>> findLevels(mlir::Value value,
 std::optional<llvm::SmallVector<float>> findImage(mlir::Value value,
                                                   ConstantReader &constants);
 
+/// The levels of a chain behind an accumulator, over all sums that it can
+/// reach; for chains that no rule proves to be step functions.
+std::optional<llvm::SmallVector<float>>
+enumerateLevels(mlir::Value value, ConstantReader &constants);
+
 /// A constant, `values` along the last dimension or one for all, in the shape
 /// of `like` (a float32 tensor).
 mlir::Value broadcastConstant(mlir::OpBuilder &builder, mlir::Location loc,
