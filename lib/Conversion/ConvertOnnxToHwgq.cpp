@@ -60,7 +60,8 @@ static LogicalResult checkType(Location loc, Type type, bool small) {
 
 /// Lowers one op; false where it stays as it is.
 static LogicalResult lowerOp(Operation *op, ValueTable &table) {
-  for (Type type : llvm::concat<Type>(op->getOperandTypes(), op->getResultTypes()))
+  for (Type type :
+       llvm::concat<Type>(op->getOperandTypes(), op->getResultTypes()))
     if (failed(checkType(op->getLoc(), type, isOnnx(op, "Cast"))))
       return failure();
   OpBuilder builder(op);

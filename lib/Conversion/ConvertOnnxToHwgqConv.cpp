@@ -35,7 +35,8 @@ FailureOr<SpatialWindow> conversion::readWindow(Node &n,
   };
   if (w.kernel.size() != spatial || w.strides.size() != spatial ||
       w.dilations.size() != spatial || pads.size() != 2 * spatial ||
-      llvm::any_of(w.kernel, outside(1)) || llvm::any_of(w.strides, outside(1)) ||
+      llvm::any_of(w.kernel, outside(1)) ||
+      llvm::any_of(w.strides, outside(1)) ||
       llvm::any_of(w.dilations, outside(1)) || llvm::any_of(pads, outside(0)))
     return n.error() << "needs a kernel, strides, dilations and pads for "
                      << spatial << " spatial dimensions, pads not negative",
@@ -92,7 +93,8 @@ Value conversion::genericConv(TensorBuilder &b, Value x, Value w,
                 [&](OpBuilder &at, Location loc, ValueRange args) {
                   Value sum;
                   if (isa<FloatType>(element)) {
-                    sum = math::FmaOp::create(at, loc, args[0], args[1], args[2]);
+                    sum =
+                        math::FmaOp::create(at, loc, args[0], args[1], args[2]);
                   } else {
                     sum = arith::MulIOp::create(at, loc, args[0], args[1]);
                     sum = arith::AddIOp::create(at, loc, args[2], sum);
@@ -105,8 +107,8 @@ Value conversion::genericConv(TensorBuilder &b, Value x, Value w,
   return b.reshape(y, shape);
 }
 
-Value conversion::contract(TensorBuilder &b, Value x, Value w, SpatialWindow window,
-                           int64_t groups) {
+Value conversion::contract(TensorBuilder &b, Value x, Value w,
+                           SpatialWindow window, int64_t groups) {
   unsigned spatial = window.kernel.size();
   if (spatial == 3) {
     SmallVector<int64_t> low = {0}, high = {0};
@@ -131,14 +133,15 @@ Value conversion::contract(TensorBuilder &b, Value x, Value w, SpatialWindow win
   }
   SmallVector<int64_t> pads = window.low;
   llvm::append_range(pads, window.high);
-  Value y = b.make<Conv2DOp>(
-      x, w, b.b.getDenseI64ArrayAttr(window.strides),
-      b.b.getDenseI64ArrayAttr(pads),
-      b.b.getDenseI64ArrayAttr(window.dilations), b.b.getI64IntegerAttr(groups));
+  Value y = b.make<Conv2DOp>(x, w, b.b.getDenseI64ArrayAttr(window.strides),
+                             b.b.getDenseI64ArrayAttr(pads),
+                             b.b.getDenseI64ArrayAttr(window.dilations),
+                             b.b.getI64IntegerAttr(groups));
   if (spatial != 1)
     return y;
   RankedTensorType type = typeOf(y);
-  return b.reshape(y, {type.getDimSize(0), type.getDimSize(2), type.getDimSize(3)});
+  return b.reshape(
+      y, {type.getDimSize(0), type.getDimSize(2), type.getDimSize(3)});
 }
 
 /// f32(value + bias) with the bias along dimension 1.

@@ -25,7 +25,8 @@ bool isUnsignedType(Type type) {
 SmallVector<OpFoldResult> broadcastSizes(Node &n, ArrayRef<Value> values) {
   size_t rank = 0;
   for (Value v : values)
-    rank = std::max<size_t>(rank, cast<RankedTensorType>(v.getType()).getRank());
+    rank =
+        std::max<size_t>(rank, cast<RankedTensorType>(v.getType()).getRank());
   SmallVector<OpFoldResult> sizes(rank, n.b.getIndexAttr(1));
   for (Value v : values) {
     SmallVector<OpFoldResult> own = n.sizes(v);
@@ -77,14 +78,14 @@ Value div(Node &n, Value x, Value y, Type t) {
   return isFloat(t) ? n.make<arith::DivFOp>(x, y) : divideInts(n, x, y, t);
 }
 Value max(Node &n, Value x, Value y, Type t) {
-  return isFloat(t)           ? n.make<arith::MaximumFOp>(x, y)
+  return isFloat(t)          ? n.make<arith::MaximumFOp>(x, y)
          : isUnsignedType(t) ? n.make<arith::MaxUIOp>(x, y)
-                              : n.make<arith::MaxSIOp>(x, y);
+                             : n.make<arith::MaxSIOp>(x, y);
 }
 Value min(Node &n, Value x, Value y, Type t) {
-  return isFloat(t)           ? n.make<arith::MinimumFOp>(x, y)
+  return isFloat(t)          ? n.make<arith::MinimumFOp>(x, y)
          : isUnsignedType(t) ? n.make<arith::MinUIOp>(x, y)
-                              : n.make<arith::MinSIOp>(x, y);
+                             : n.make<arith::MinSIOp>(x, y);
 }
 Value bitAnd(Node &n, Value x, Value y, Type) {
   return n.make<arith::AndIOp>(x, y);
@@ -220,9 +221,7 @@ template <Unary fn, Unary whole> LogicalResult lowerUnaryAny(Node &n) {
   return setLike(n, whole(n, n.in(0)), false);
 }
 
-template <typename OpTy> Value one(Node &n, Value x) {
-  return n.make<OpTy>(x);
-}
+template <typename OpTy> Value one(Node &n, Value x) { return n.make<OpTy>(x); }
 
 /// 1 above zero, -1 below, +0 at both zeros, NaN at NaN.
 Value sign(Node &n, Value x) {
@@ -306,8 +305,9 @@ LogicalResult lowerCelu(Node &n) {
   Value alpha = n.splat(x, n.attrF("alpha", 1.0));
   Value tail = n.make<arith::MulFOp>(
       alpha, expandExpm1(n, n.make<arith::DivFOp>(x, alpha)));
-  return n.setReal(n.make<arith::AddFOp>(n.make<arith::MaximumFOp>(x, zero),
-                                         n.make<arith::MinimumFOp>(tail, zero)));
+  return n.setReal(
+      n.make<arith::AddFOp>(n.make<arith::MaximumFOp>(x, zero),
+                            n.make<arith::MinimumFOp>(tail, zero)));
 }
 
 LogicalResult lowerThresholdedRelu(Node &n) {
@@ -379,8 +379,7 @@ LogicalResult lowerPow(Node &n) {
   Type t = n.type(0).getElementType(), to = n.resultType().getElementType();
   bool wide = t.isF64() || isa<IntegerType>(t);
   auto exponent = n.floats(1);
-  bool uniform = exponent && !exponent->empty() &&
-                 llvm::all_equal(*exponent) &&
+  bool uniform = exponent && !exponent->empty() && llvm::all_equal(*exponent) &&
                  n.type(1).getNumElements() == 1;
   Type compute = wide ? Type(n.b.getF64Type()) : Type(n.b.getF32Type());
   Value x = n.real(0);
@@ -452,9 +451,8 @@ LogicalResult lowerBitShift(Node &n) {
   Value fits = n.cmpi(CmpIPredicate::ult, values[1],
                       n.splat(x, t.getIntOrFloatBitWidth()));
   Value by = n.select(fits, values[1], zero);
-  Value y = n.attrS("direction", "") == "LEFT"
-                ? n.make<arith::ShLIOp>(x, by)
-                : n.make<arith::ShRUIOp>(x, by);
+  Value y = n.attrS("direction", "") == "LEFT" ? n.make<arith::ShLIOp>(x, by)
+                                               : n.make<arith::ShRUIOp>(x, by);
   return setLike(n, n.select(fits, y, zero), false);
 }
 

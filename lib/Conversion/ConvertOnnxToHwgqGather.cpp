@@ -17,8 +17,8 @@ static Value safeIndex(OpBuilder &b, Location loc, Value index, Value size) {
   };
   Value wide = arith::IndexCastOp::create(b, loc, b.getI64Type(), size);
   Value zero = constant(0);
-  Value negative = arith::CmpIOp::create(b, loc, arith::CmpIPredicate::slt,
-                                         index, zero);
+  Value negative =
+      arith::CmpIOp::create(b, loc, arith::CmpIPredicate::slt, index, zero);
   Value wrapped = arith::AddIOp::create(b, loc, index, wide);
   index = arith::SelectOp::create(b, loc, negative, wrapped, index);
   Value last = arith::SubIOp::create(b, loc, wide, constant(1));
@@ -108,8 +108,8 @@ static LogicalResult lowerGather(Node &n) {
   }
   if (indices->empty())
     return set(n.reshape(n.slice(x, *axis, 0, 0), n.resultType().getShape()));
-  return set(n.reshape(takeAlong(n, x, *axis, *indices),
-                       n.resultType().getShape()));
+  return set(
+      n.reshape(takeAlong(n, x, *axis, *indices), n.resultType().getShape()));
 }
 
 /// y[i...] = x[i... with i_axis replaced by indices[i...]]
@@ -129,20 +129,20 @@ static LogicalResult lowerGatherElements(Node &n) {
                       n.b.getMultiDimIdentityMap(rank)};
   SmallVector<utils::IteratorType> iterators(rank,
                                              utils::IteratorType::parallel);
-  Value y = linalg::GenericOp::create(
-                n.b, n.loc, TypeRange(init.getType()), ValueRange(indices),
-                ValueRange(init), maps, iterators,
-                [&](OpBuilder &at, Location loc, ValueRange args) {
-                  SmallVector<Value> position;
-                  for (int64_t d = 0; d < rank; ++d)
-                    position.push_back(
-                        d == *axis
-                            ? safeIndex(at, loc, args[0], size)
-                            : linalg::IndexOp::create(at, loc, d).getResult());
-                  Value v = tensor::ExtractOp::create(at, loc, x, position);
-                  linalg::YieldOp::create(at, loc, v);
-                })
-                ->getResult(0);
+  Value y =
+      linalg::GenericOp::create(
+          n.b, n.loc, TypeRange(init.getType()), ValueRange(indices),
+          ValueRange(init), maps, iterators,
+          [&](OpBuilder &at, Location loc, ValueRange args) {
+            SmallVector<Value> position;
+            for (int64_t d = 0; d < rank; ++d)
+              position.push_back(
+                  d == *axis ? safeIndex(at, loc, args[0], size)
+                             : linalg::IndexOp::create(at, loc, d).getResult());
+            Value v = tensor::ExtractOp::create(at, loc, x, position);
+            linalg::YieldOp::create(at, loc, v);
+          })
+          ->getResult(0);
   return shadow ? n.setShadow(y) : n.set(y);
 }
 
@@ -158,8 +158,8 @@ static LogicalResult lowerRange(Node &n) {
            failure();
   Type element = convertElementType(onnx);
   Value limit = n.cast(n.in(1), onnx, n.b.getI64Type());
-  Value count = n.make<tensor::ExtractOp>(
-      n.reshape(limit, ArrayRef<int64_t>()), ValueRange());
+  Value count = n.make<tensor::ExtractOp>(n.reshape(limit, ArrayRef<int64_t>()),
+                                          ValueRange());
   Value size = n.make<arith::IndexCastOp>(n.b.getIndexType(), count);
   Value init = n.empty({OpFoldResult(size)}, element);
   AffineMap maps[] = {n.b.getMultiDimIdentityMap(1)};

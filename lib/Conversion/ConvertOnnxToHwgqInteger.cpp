@@ -65,7 +65,8 @@ std::optional<int64_t> scalarZero(Node &n, unsigned i) {
 Value inputCodes(Node &n, Coded c, int64_t zero) {
   Type type = n.type(c.value).getElementType();
   unsigned bits = type.getIntOrFloatBitWidth();
-  int32_t offset = int32_t((type.isUnsignedInteger() ? 0 : -(1 << (bits - 1))) - zero);
+  int32_t offset =
+      int32_t((type.isUnsignedInteger() ? 0 : -(1 << (bits - 1))) - zero);
   auto code = CodeType::get(n.b.getContext(), bits, offset, 1);
   SmallVector<float> breakpoints;
   SmallVector<int32_t> values = {offset};
@@ -74,10 +75,10 @@ Value inputCodes(Node &n, Coded c, int64_t zero) {
     values.push_back(v);
   }
   SmallVector<bool> closed(breakpoints.size(), true);
-  auto step = StepAttr::get(n.b.getContext(),
-                            n.b.getDenseF32ArrayAttr(breakpoints),
-                            n.b.getDenseBoolArrayAttr(closed),
-                            n.b.getDenseI32ArrayAttr(values), offset);
+  auto step =
+      StepAttr::get(n.b.getContext(), n.b.getDenseF32ArrayAttr(breakpoints),
+                    n.b.getDenseBoolArrayAttr(closed),
+                    n.b.getDenseI32ArrayAttr(values), offset);
   Value x = n.real(c.value);
   x = n.make<arith::SubFOp>(x, n.splat(x, double(zero)));
   return n.make<QuantizeOp>(TensorBuilder::withElement(x, code), x, step);
@@ -246,7 +247,8 @@ LogicalResult requantise(Node &n, Value acc, ArrayRef<unsigned> scales,
     return n.error() << "to " << to << " is not supported", failure();
   auto f32 = TensorBuilder::withElement(acc, n.b.getF32Type());
   Value y = n.make<arith::SIToFPOp>(f32, acc);
-  auto xs = n.floats(scales[0]), ws = n.floats(scales[1]), ys = n.floats(scales[2]);
+  auto xs = n.floats(scales[0]), ws = n.floats(scales[1]),
+       ys = n.floats(scales[2]);
   Value scale;
   if (xs && ws && ys && xs->size() == 1 && ys->size() == 1) {
     SmallVector<float> row;
@@ -280,8 +282,8 @@ LogicalResult lowerQLinearConv(Node &n) {
     for (int64_t d = 0; d < typeOf(acc).getRank(); ++d)
       if (d != 1)
         dims.push_back(d);
-    acc = n.make<arith::AddIOp>(
-        acc, n.broadcastDims(n.in(8), n.sizes(acc), dims));
+    acc = n.make<arith::AddIOp>(acc,
+                                n.broadcastDims(n.in(8), n.sizes(acc), dims));
   }
   return requantise(n, acc, {1, 4, 6}, 7, 1, 1);
 }

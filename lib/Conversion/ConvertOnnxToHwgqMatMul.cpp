@@ -62,7 +62,8 @@ static Value batchedProduct(TensorBuilder &b, Value x, Value w) {
 }
 
 /// ONNX MatMul: numpy semantics on values of rank >= 1.
-Value conversion::matmul(TensorBuilder &b, Value x, Value w, ArrayRef<int64_t> shape) {
+Value conversion::matmul(TensorBuilder &b, Value x, Value w,
+                         ArrayRef<int64_t> shape) {
   // Vectors become matrices; `shape` drops the added dimension again.
   if (typeOf(x).getRank() == 1)
     x = b.reshape(x, {1, typeOf(x).getDimSize(0)});
@@ -106,8 +107,7 @@ Value conversion::matmul(TensorBuilder &b, Value x, Value w, ArrayRef<int64_t> s
 static LogicalResult lowerMatMul(Node &n) {
   if (failed(checkElement(n)))
     return failure();
-  return n.setReal(
-      matmul(n, n.real(0), n.real(1), n.resultType().getShape()));
+  return n.setReal(matmul(n, n.real(0), n.real(1), n.resultType().getShape()));
 }
 
 /// alpha * (A' B') + beta * C with alpha and beta left out where they are 1.

@@ -24,7 +24,8 @@ static Value addF(OpBuilder &at, Value a, Value e) {
 }
 
 /// The slope and offset of a batch norm:
-///   a = f32(g / sqrt(v + eps)), the bracket in f64;  b = f32(beta - f32(mean * a))
+///   a = f32(g / sqrt(v + eps)), the bracket in f64;  b = f32(beta - f32(mean *
+///   a))
 static void foldBatchNorm(ArrayRef<double> g, ArrayRef<double> beta,
                           ArrayRef<double> mean, ArrayRef<double> variance,
                           double epsilon, SmallVector<float> &slope,
@@ -53,8 +54,8 @@ static LogicalResult lowerBatchNormalization(Node &n) {
   int64_t channels = typeOf(x).getDimSize(1);
   for (unsigned i = 1; i < 5; ++i)
     if (n.type(i).getRank() != 1 || n.type(i).getDimSize(0) != channels)
-      return n.error() << "needs parameters of " << channels << " channels, not "
-                       << n.type(i),
+      return n.error() << "needs parameters of " << channels
+                       << " channels, not " << n.type(i),
              failure();
   double epsilon = n.attrF("epsilon", 1e-5);
   auto g = n.floats(1), beta = n.floats(2), mean = n.floats(3), v = n.floats(4);
@@ -71,8 +72,8 @@ static LogicalResult lowerBatchNormalization(Node &n) {
     Value root = n.make<math::SqrtOp>(
         n.make<arith::AddFOp>(variance, n.splat(variance, epsilon)));
     Value a = n.cast(n.make<arith::DivFOp>(gain, root), wide, f32);
-    Value b = n.make<arith::SubFOp>(n.real(2),
-                                    n.make<arith::MulFOp>(n.real(3), a));
+    Value b =
+        n.make<arith::SubFOp>(n.real(2), n.make<arith::MulFOp>(n.real(3), a));
     auto dims = others(typeOf(x).getRank(), 1);
     slope = n.broadcastDims(a, n.sizes(x), dims);
     offset = n.broadcastDims(b, n.sizes(x), dims);
@@ -95,8 +96,8 @@ static std::pair<Value, Value> centredExp(Node &n, Value x, int64_t axis) {
 }
 
 static Value sumOver(Node &n, Value x, int64_t axis) {
-  Value sum = n.reduce(x, {axis}, n.b.getFloatAttr(typeOf(x).getElementType(), 0),
-                       addF);
+  Value sum = n.reduce(x, {axis},
+                       n.b.getFloatAttr(typeOf(x).getElementType(), 0), addF);
   return n.broadcastDims(sum, n.sizes(x), {axis});
 }
 
@@ -115,8 +116,8 @@ static LogicalResult lowerLogSoftmax(Node &n) {
   if (failed(axis))
     return failure();
   auto [centred, e] = centredExp(n, n.real(0), *axis);
-  Value sum = n.reduce(e, {*axis}, n.b.getFloatAttr(typeOf(e).getElementType(), 0),
-                       addF);
+  Value sum = n.reduce(e, {*axis},
+                       n.b.getFloatAttr(typeOf(e).getElementType(), 0), addF);
   Value log = n.broadcastDims(expandLog(n, sum), n.sizes(e), {*axis});
   return n.setReal(n.make<arith::SubFOp>(centred, log));
 }
@@ -142,8 +143,8 @@ static Value meanOver(Node &n, Value x, ArrayRef<int64_t> dims) {
   double count = 1;
   for (int64_t d : dims)
     count *= double(typeOf(x).getDimSize(d));
-  Value sum = n.reduce(x, dims, n.b.getFloatAttr(typeOf(x).getElementType(), 0),
-                       addF);
+  Value sum =
+      n.reduce(x, dims, n.b.getFloatAttr(typeOf(x).getElementType(), 0), addF);
   return n.make<arith::DivFOp>(sum, n.splat(sum, count));
 }
 
@@ -169,8 +170,8 @@ static LogicalResult lowerInstanceNormalization(Node &n) {
   Value y = standardise(n, x, spatial, n.attrF("epsilon", 1e-5));
   auto dims = others(rank, 1);
   y = n.make<arith::MulFOp>(y, n.broadcastDims(n.real(1), n.sizes(x), dims));
-  return n.setReal(n.make<arith::AddFOp>(
-      y, n.broadcastDims(n.real(2), n.sizes(x), dims)));
+  return n.setReal(
+      n.make<arith::AddFOp>(y, n.broadcastDims(n.real(2), n.sizes(x), dims)));
 }
 
 /// x / (bias + alpha / size * sum of squares over `size` channels)^beta.
@@ -178,7 +179,8 @@ static LogicalResult lowerLRN(Node &n) {
   Value x = n.real(0);
   int64_t rank = typeOf(x).getRank(), size = n.attr("size", 0);
   if (rank < 3 || size < 1 || size > (1 << 20))
-    return n.error() << "needs an input of rank 3 or more and a size of 1 or more",
+    return n.error()
+               << "needs an input of rank 3 or more and a size of 1 or more",
            failure();
   SmallVector<int64_t> low(rank, 0), high(rank, 0);
   low[1] = (size - 1) / 2;
@@ -200,14 +202,14 @@ static LogicalResult lowerLRN(Node &n) {
   Type element = typeOf(x).getElementType();
   Value taps = n.empty({n.b.getIndexAttr(size)}, element);
   Value init = n.filled(n.sizes(x), n.b.getFloatAttr(element, 0));
-  Value sum = linalg::GenericOp::create(
-                  n.b, n.loc, TypeRange(init.getType()),
-                  ValueRange{square, taps}, ValueRange(init), maps, iterators,
-                  [&](OpBuilder &at, Location loc, ValueRange args) {
-                    linalg::YieldOp::create(at, loc,
-                                            addF(at, args[2], args[0]));
-                  })
-                  ->getResult(0);
+  Value sum =
+      linalg::GenericOp::create(
+          n.b, n.loc, TypeRange(init.getType()), ValueRange{square, taps},
+          ValueRange(init), maps, iterators,
+          [&](OpBuilder &at, Location loc, ValueRange args) {
+            linalg::YieldOp::create(at, loc, addF(at, args[2], args[0]));
+          })
+          ->getResult(0);
   float scale = float(n.attrF("alpha", 1e-4)) / float(size);
   Value base = n.make<arith::MulFOp>(n.splat(x, scale), sum);
   base = n.make<arith::AddFOp>(n.splat(x, n.attrF("bias", 1)), base);

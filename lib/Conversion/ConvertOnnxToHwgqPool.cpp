@@ -30,7 +30,8 @@ static FailureOr<Pool> readPool(Node &n) {
   for (int64_t d = 1; d < rank; ++d)
     if (x.isDynamicDim(d))
       return n.error() << "has a dynamic size other than the batch", failure();
-  auto window = readWindow(n, x.getShape().drop_front(2), n.attrs("kernel_shape"));
+  auto window =
+      readWindow(n, x.getShape().drop_front(2), n.attrs("kernel_shape"));
   if (failed(window))
     return failure();
   Pool pool{*window, llvm::to_vector(n.resultType().getShape().drop_front(2))};
@@ -51,16 +52,17 @@ static Value onImage(TensorBuilder &b, Value x, Pool pool,
   if (pool.output.size() != 1)
     return body(x, pool);
   RankedTensorType type = typeOf(x);
-  x = b.reshape(x, {type.getDimSize(0), 1, type.getDimSize(1), type.getDimSize(2)});
-  for (auto *list :
-       {&pool.window.kernel, &pool.window.strides, &pool.window.dilations,
-        &pool.output})
+  x = b.reshape(
+      x, {type.getDimSize(0), 1, type.getDimSize(1), type.getDimSize(2)});
+  for (auto *list : {&pool.window.kernel, &pool.window.strides,
+                     &pool.window.dilations, &pool.output})
     list->insert(list->begin(), 1);
   pool.window.low.insert(pool.window.low.begin(), 0);
   pool.window.high.insert(pool.window.high.begin(), 0);
   Value y = body(x, pool);
   type = typeOf(y);
-  return b.reshape(y, {type.getDimSize(0), type.getDimSize(2), type.getDimSize(3)});
+  return b.reshape(
+      y, {type.getDimSize(0), type.getDimSize(2), type.getDimSize(3)});
 }
 
 /// The loops of a pool over a channels-last tensor of any spatial rank: n,
@@ -112,13 +114,12 @@ struct WindowLoops {
 };
 
 /// Folds `body(acc, element)` from `init` over windows; the border is `init`.
-static Value windowReduce(TensorBuilder &b, Value x, const Pool &pool,
-                          double init,
-                          llvm::function_ref<Value(OpBuilder &, Location, Value,
-                                                   Value)> body) {
+static Value windowReduce(
+    TensorBuilder &b, Value x, const Pool &pool, double init,
+    llvm::function_ref<Value(OpBuilder &, Location, Value, Value)> body) {
   WindowLoops loops(b, x, pool, init);
-  Value acc = b.filled(
-      loops.sizes, b.b.getFloatAttr(typeOf(x).getElementType(), init));
+  Value acc =
+      b.filled(loops.sizes, b.b.getFloatAttr(typeOf(x).getElementType(), init));
   return linalg::GenericOp::create(
              b.b, b.loc, TypeRange(acc.getType()), loops.inputs,
              ValueRange(acc), loops.maps, loops.iterators,
@@ -139,7 +140,8 @@ static Value maxIndices(TensorBuilder &b, Value x, const Pool &pool,
   unsigned s = w.kernel.size();
   RankedTensorType type = typeOf(x);
   loops.maps.push_back(loops.maps.back());
-  Value best = b.filled(loops.sizes, b.b.getFloatAttr(type.getElementType(), lowest));
+  Value best =
+      b.filled(loops.sizes, b.b.getFloatAttr(type.getElementType(), lowest));
   Value index = b.filled(loops.sizes, b.b.getI64IntegerAttr(0));
   auto body = [&](OpBuilder &at, Location loc, ValueRange args) {
     auto constant = [&](int64_t v) -> Value {
@@ -171,10 +173,10 @@ static Value maxIndices(TensorBuilder &b, Value x, const Pool &pool,
     Value place = arith::SelectOp::create(at, loc, wins, flat, args[3]);
     linalg::YieldOp::create(at, loc, ValueRange{value, place});
   };
-  return linalg::GenericOp::create(
-             b.b, b.loc, TypeRange{best.getType(), index.getType()},
-             loops.inputs, ValueRange{best, index}, loops.maps,
-             loops.iterators, body)
+  return linalg::GenericOp::create(b.b, b.loc,
+                                   TypeRange{best.getType(), index.getType()},
+                                   loops.inputs, ValueRange{best, index},
+                                   loops.maps, loops.iterators, body)
       ->getResult(1);
 }
 
@@ -186,25 +188,25 @@ static SmallVector<int64_t> joined(const SpatialWindow &w) {
 
 static RankedTensorType imageResult(Value x, const Pool &pool) {
   RankedTensorType type = typeOf(x);
-  return RankedTensorType::get({type.getDimSize(0), pool.output[0],
-                                pool.output[1], type.getDimSize(3)},
-                               type.getElementType());
+  return RankedTensorType::get(
+      {type.getDimSize(0), pool.output[0], pool.output[1], type.getDimSize(3)},
+      type.getElementType());
 }
 
 /// Maximum over windows of a channels-last f32 or i32 tensor.
 static Value maxPool(TensorBuilder &b, Value x, const Pool &pool) {
   return onImage(b, x, pool, [&](Value v, const Pool &p) -> Value {
     if (p.output.size() == 3)
-      return windowReduce(b, v, p, -std::numeric_limits<double>::infinity(),
-                          [](OpBuilder &at, Location loc, Value a, Value e) -> Value {
-                            return arith::MaximumFOp::create(at, loc, a, e);
-                          });
-    return b.make<MaxPoolOp>(imageResult(v, p), v,
-                             b.b.getDenseI64ArrayAttr(p.window.kernel),
-                             b.b.getDenseI64ArrayAttr(p.window.strides),
-                             b.b.getDenseI64ArrayAttr(joined(p.window)),
-                             b.b.getDenseI64ArrayAttr(p.window.dilations),
-                             DenseBoolArrayAttr());
+      return windowReduce(
+          b, v, p, -std::numeric_limits<double>::infinity(),
+          [](OpBuilder &at, Location loc, Value a, Value e) -> Value {
+            return arith::MaximumFOp::create(at, loc, a, e);
+          });
+    return b.make<MaxPoolOp>(
+        imageResult(v, p), v, b.b.getDenseI64ArrayAttr(p.window.kernel),
+        b.b.getDenseI64ArrayAttr(p.window.strides),
+        b.b.getDenseI64ArrayAttr(joined(p.window)),
+        b.b.getDenseI64ArrayAttr(p.window.dilations), DenseBoolArrayAttr());
   });
 }
 
@@ -247,10 +249,11 @@ static int64_t countTaps(const Pool &pool, unsigned dim, int64_t at,
 static Value volumeAverage(TensorBuilder &b, Value x, const Pool &pool,
                            bool includePad) {
   RankedTensorType type = typeOf(x);
-  Value sum = windowReduce(b, x, pool, 0,
-                           [](OpBuilder &at, Location loc, Value a, Value e) -> Value {
-                             return arith::AddFOp::create(at, loc, a, e);
-                           });
+  Value sum =
+      windowReduce(b, x, pool, 0,
+                   [](OpBuilder &at, Location loc, Value a, Value e) -> Value {
+                     return arith::AddFOp::create(at, loc, a, e);
+                   });
   SmallVector<float> counts;
   for (int64_t i = 0; i < pool.output[0]; ++i)
     for (int64_t j = 0; j < pool.output[1]; ++j)
@@ -259,8 +262,8 @@ static Value volumeAverage(TensorBuilder &b, Value x, const Pool &pool,
             float(countTaps(pool, 0, i, type.getDimSize(1), includePad)) *
             float(countTaps(pool, 1, j, type.getDimSize(2), includePad)) *
             float(countTaps(pool, 2, k, type.getDimSize(3), includePad)));
-  Value divisor = b.broadcastDims(b.constant(pool.output, counts), b.sizes(sum),
-                                  {0, 4});
+  Value divisor =
+      b.broadcastDims(b.constant(pool.output, counts), b.sizes(sum), {0, 4});
   return b.make<arith::DivFOp>(sum, divisor);
 }
 
@@ -274,13 +277,12 @@ static LogicalResult lowerAveragePool(Node &n) {
                      << " is not supported; float32 and float16 are",
            failure();
   bool includePad = n.attr("count_include_pad", 0);
-  Value y = onImage(
-      n, n.toChannelsLast(n.real(0)), *pool,
-      [&](Value v, const Pool &p) -> Value {
-        if (p.output.size() == 3)
-          return volumeAverage(n, v, p, includePad);
-        return averagePool(n, v, p.window, p.output, includePad);
-      });
+  Value y = onImage(n, n.toChannelsLast(n.real(0)), *pool,
+                    [&](Value v, const Pool &p) -> Value {
+                      if (p.output.size() == 3)
+                        return volumeAverage(n, v, p, includePad);
+                      return averagePool(n, v, p.window, p.output, includePad);
+                    });
   return n.setReal(n.toChannelsFirst(y));
 }
 

@@ -18,10 +18,18 @@ static RankedTensorType typeOf(Value v) {
 
 namespace {
 
-Value addF(TensorBuilder &b, Value x, Value y) { return b.make<arith::AddFOp>(x, y); }
-Value subF(TensorBuilder &b, Value x, Value y) { return b.make<arith::SubFOp>(x, y); }
-Value mulF(TensorBuilder &b, Value x, Value y) { return b.make<arith::MulFOp>(x, y); }
-Value divF(TensorBuilder &b, Value x, Value y) { return b.make<arith::DivFOp>(x, y); }
+Value addF(TensorBuilder &b, Value x, Value y) {
+  return b.make<arith::AddFOp>(x, y);
+}
+Value subF(TensorBuilder &b, Value x, Value y) {
+  return b.make<arith::SubFOp>(x, y);
+}
+Value mulF(TensorBuilder &b, Value x, Value y) {
+  return b.make<arith::MulFOp>(x, y);
+}
+Value divF(TensorBuilder &b, Value x, Value y) {
+  return b.make<arith::DivFOp>(x, y);
+}
 
 Value clamp(TensorBuilder &b, Value x, double low, double high) {
   x = b.make<arith::MaximumFOp>(x, b.splat(x, low));
@@ -160,8 +168,8 @@ LogicalResult lowerTrunc(Node &n) {
     return n.error() << "needs constant scales", failure();
   std::optional<double> shift;
   for (size_t i = 0, e = std::max(from->size(), to->size()); i < e; ++i) {
-    double ratio = (*to)[to->size() == 1 ? 0 : i] /
-                   (*from)[from->size() == 1 ? 0 : i];
+    double ratio =
+        (*to)[to->size() == 1 ? 0 : i] / (*from)[from->size() == 1 ? 0 : i];
     double k = std::nearbyint(std::log2(ratio));
     if (!std::isfinite(k) || std::fabs(k) > 64 || (shift && *shift != k))
       return n.error() << "needs one finite ratio of its scales for all "
@@ -170,8 +178,7 @@ LogicalResult lowerTrunc(Node &n) {
     shift = k;
   }
   Value unit = n.splat(y, std::ldexp(1.0, int(*shift)));
-  Range range =
-      codeRange(*outBits, n.attr("signed", 1), n.attr("narrow", 0));
+  Range range = codeRange(*outBits, n.attr("signed", 1), n.attr("narrow", 0));
   y = roundAs(n, clamp(n, divF(n, y, unit), range.low, range.high), mode);
   y = subF(n, y, divF(n, zero, unit));
   return n.setReal(mulF(n, y, parameter(n, 4, x)));
@@ -307,8 +314,7 @@ LogicalResult lowerDequantizeLinear(Node &n) {
     return failure();
   Type from = n.type(0).getElementType();
   if (!isa<IntegerType>(from))
-    return n.error() << "from " << from
-                     << " is not supported; integers are",
+    return n.error() << "from " << from << " is not supported; integers are",
            failure();
   bool wide = from.getIntOrFloatBitWidth() > 16;
   if (wide) { // the difference is exact in integers alone
@@ -334,19 +340,22 @@ LogicalResult lowerDequantizeLinear(Node &n) {
 }
 
 /// scale = (max(0, max x) - min(0, min x)) / 255, or 1 / 255 where all x are 0;
-/// zero = saturate(round(-min(0, min x) / scale)), y = saturate(round(x / scale)
+/// zero = saturate(round(-min(0, min x) / scale)), y = saturate(round(x /
+/// scale)
 /// + zero). A NaN gives 0.
 LogicalResult lowerDynamicQuantizeLinear(Node &n) {
   Value x = n.real(0);
   SmallVector<int64_t> axes =
       llvm::to_vector(llvm::seq<int64_t>(0, typeOf(x).getRank()));
   FloatAttr nothing = n.b.getF32FloatAttr(0);
-  Value top = n.reduce(x, axes, nothing, [](OpBuilder &b, Value a, Value e) -> Value {
-    return arith::MaximumFOp::create(b, e.getLoc(), a, e);
-  });
-  Value low = n.reduce(x, axes, nothing, [](OpBuilder &b, Value a, Value e) -> Value {
-    return arith::MinimumFOp::create(b, e.getLoc(), a, e);
-  });
+  Value top =
+      n.reduce(x, axes, nothing, [](OpBuilder &b, Value a, Value e) -> Value {
+        return arith::MaximumFOp::create(b, e.getLoc(), a, e);
+      });
+  Value low =
+      n.reduce(x, axes, nothing, [](OpBuilder &b, Value a, Value e) -> Value {
+        return arith::MinimumFOp::create(b, e.getLoc(), a, e);
+      });
   Value flat = n.cmpf(CmpFPredicate::OEQ, top, low);
   Value span = n.select(flat, n.splat(top, 1), subF(n, top, low));
   Value scale = divF(n, span, n.splat(top, 255));

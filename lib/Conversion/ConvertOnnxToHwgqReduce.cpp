@@ -128,20 +128,19 @@ template <Fold fold, bool mean = false> LogicalResult lowerReduce(Node &n) {
   if (mean)
     if (Value y = imageMean(n, x, *axes))
       return finish(y);
-  Value y = n.reduce(x, *axes,
-                     neutral(n.b, fold, onnx, typeOf(x).getElementType()),
-                     [&](OpBuilder &b, Value a, Value e) {
-                       return combine(b, fold, onnx, a, e);
-                     });
+  Value y =
+      n.reduce(x, *axes, neutral(n.b, fold, onnx, typeOf(x).getElementType()),
+               [&](OpBuilder &b, Value a, Value e) {
+                 return combine(b, fold, onnx, a, e);
+               });
   if (mean) {
     if (real)
       y = n.make<arith::DivFOp>(y, n.splat(y, count));
     else if (count == 0)
       return n.error() << "over nothing is not supported", failure();
     else
-      y = isUnsignedType(onnx)
-              ? n.make<arith::DivUIOp>(y, n.splat(y, count))
-              : n.make<arith::DivSIOp>(y, n.splat(y, count));
+      y = isUnsignedType(onnx) ? n.make<arith::DivUIOp>(y, n.splat(y, count))
+                               : n.make<arith::DivSIOp>(y, n.splat(y, count));
   }
   return finish(y);
 }
@@ -198,7 +197,8 @@ struct AgainstAxis {
 };
 
 /// The position of each element along `axis` in the order of `before`, i64.
-Value positions(TensorBuilder &b, Value x, int64_t axis, Type onnx, bool largest) {
+Value positions(TensorBuilder &b, Value x, int64_t axis, Type onnx,
+                bool largest) {
   int64_t rank = typeOf(x).getRank();
   AgainstAxis loops(b.b.getContext(), rank, axis);
   AffineMap maps[] = {loops.own, loops.other, loops.own};
@@ -212,7 +212,8 @@ Value positions(TensorBuilder &b, Value x, int64_t axis, Type onnx, bool largest
                Value tie =
                    arith::CmpIOp::create(at, loc, CmpIPredicate::ult, j, i);
                Value ahead = before(at, onnx, largest, args[1], args[0], tie);
-               Value step = arith::ExtUIOp::create(at, loc, at.getI64Type(), ahead);
+               Value step =
+                   arith::ExtUIOp::create(at, loc, at.getI64Type(), ahead);
                Value sum = arith::AddIOp::create(at, loc, args[2], step);
                linalg::YieldOp::create(at, loc, sum);
              })
@@ -290,8 +291,8 @@ template <bool largest> LogicalResult lowerArg(Node &n) {
 
 } // namespace
 
-Value conversion::argExtreme(TensorBuilder &b, Value x, int64_t axis, bool largest,
-                             bool last) {
+Value conversion::argExtreme(TensorBuilder &b, Value x, int64_t axis,
+                             bool largest, bool last) {
   int64_t rank = typeOf(x).getRank(), size = typeOf(x).getDimSize(axis);
   MLIRContext *context = b.b.getContext();
   SmallVector<AffineExpr> kept;
@@ -319,12 +320,13 @@ Value conversion::argExtreme(TensorBuilder &b, Value x, int64_t axis, bool large
              b.b, b.loc, TypeRange{best.getType(), index.getType()},
              ValueRange(x), ValueRange{best, index}, maps, iterators,
              [&](OpBuilder &at, Location loc, ValueRange args) {
-               Value tie = arith::ConstantOp::create(at, loc,
-                                                     at.getBoolAttr(last));
+               Value tie =
+                   arith::ConstantOp::create(at, loc, at.getBoolAttr(last));
                Value wins = before(at, onnx, largest, args[0], args[1], tie);
                Value i = linalg::IndexOp::create(at, loc, axis);
                i = arith::IndexCastOp::create(at, loc, at.getI64Type(), i);
-               Value x = arith::SelectOp::create(at, loc, wins, args[0], args[1]);
+               Value x =
+                   arith::SelectOp::create(at, loc, wins, args[0], args[1]);
                Value p = arith::SelectOp::create(at, loc, wins, i, args[2]);
                linalg::YieldOp::create(at, loc, ValueRange{x, p});
              })

@@ -70,7 +70,8 @@ double filter(bool cubic, double a, double d) {
 
 void planFilter(Node &n, AxisPlan &p, StringRef coordinates) {
   bool cubic = n.attrS("mode", "") == "cubic";
-  bool antialias = n.attr("antialias", 0), inside = n.attr("exclude_outside", 0);
+  bool antialias = n.attr("antialias", 0),
+       inside = n.attr("exclude_outside", 0);
   double a = n.attrF("cubic_coeff_a", -0.75);
   double shrink = antialias ? std::min(p.scale, 1.0) : 1.0;
   int64_t first = int64_t(std::floor((cubic ? -2 : -1) / shrink)) + 1;
@@ -158,7 +159,8 @@ Value repeatEach(TensorBuilder &b, Value v, int64_t dim, int64_t times) {
   return b.reshape(b.concat(copies, dim + 1), shape);
 }
 
-Value takeTap(TensorBuilder &b, Value v, int64_t dim, ArrayRef<int64_t> indices) {
+Value takeTap(TensorBuilder &b, Value v, int64_t dim,
+              ArrayRef<int64_t> indices) {
   int64_t in = typeOf(v).getDimSize(dim), out = indices.size();
   constexpr int64_t kCopies = 16;
   if (out % in == 0 && out / in <= kCopies) {

@@ -138,8 +138,8 @@ static LogicalResult lowerSlice(Node &n) {
       start += in;
     start = std::clamp<int64_t>(start, 0, step < 0 ? in - 1 : in);
     if (size < 0 || step == 0 ||
-        (size && (start + (size - 1) * step < 0 ||
-                  start + (size - 1) * step >= in)))
+        (size &&
+         (start + (size - 1) * step < 0 || start + (size - 1) * step >= in)))
       return n.error() << "reaches beyond axis " << *axis, failure();
     if (size == 0)
       v = n.slice(v, *axis, 0, 0);
@@ -241,16 +241,18 @@ static LogicalResult lowerPad(Node &n) {
   RankedTensorType type = n.type(0);
   int64_t rank = type.getRank();
   if (!pads || int64_t(pads->size()) != 2 * rank)
-    return n.error() << "needs constant pads, two for each dimension", failure();
+    return n.error() << "needs constant pads, two for each dimension",
+           failure();
   SmallVector<int64_t> low(pads->begin(), pads->begin() + rank);
   SmallVector<int64_t> high(pads->begin() + rank, pads->end());
   for (int64_t d = 0; d < rank; ++d) {
     int64_t in = type.getDimSize(d);
-    bool fits = ShapedType::isDynamic(in) ? low[d] == 0 && high[d] == 0
-                                          : in + low[d] + high[d] >= 0 &&
-                                                in + std::min<int64_t>(low[d], 0) +
-                                                        std::min<int64_t>(high[d], 0) >=
-                                                    0;
+    bool fits = ShapedType::isDynamic(in)
+                    ? low[d] == 0 && high[d] == 0
+                    : in + low[d] + high[d] >= 0 &&
+                          in + std::min<int64_t>(low[d], 0) +
+                                  std::min<int64_t>(high[d], 0) >=
+                              0;
     if (!fits || std::abs(low[d]) > (1 << 24) || std::abs(high[d]) > (1 << 24))
       return n.error() << "has pads that dimension " << d << " cannot take",
              failure();
@@ -263,8 +265,8 @@ static LogicalResult lowerPad(Node &n) {
     if (n.has(2) && n.type(2).getNumElements() != 1)
       return n.error() << "needs one padding value", failure();
     if (n.has(2) && !value)
-      return setMoved(
-          n, padWith(n, v, low, high, shadow ? n.real(2) : n.in(2)), shadow);
+      return setMoved(n, padWith(n, v, low, high, shadow ? n.real(2) : n.in(2)),
+                      shadow);
     return setMoved(n, n.pad(v, low, high, value ? value->front() : 0), shadow);
   }
   for (int64_t d = 0; d < rank; ++d) {
@@ -288,7 +290,8 @@ static LogicalResult lowerPad(Node &n) {
 
 /// The batch as an i64 tensor of rank 0.
 static Value batchScalar(Node &n, Value v, int64_t dim) {
-  Value size = getValueOrCreateConstantIndexOp(n.b, n.loc, n.TensorBuilder::size(v, dim));
+  Value size = getValueOrCreateConstantIndexOp(n.b, n.loc,
+                                               n.TensorBuilder::size(v, dim));
   Value wide = n.make<arith::IndexCastOp>(n.b.getI64Type(), size);
   auto scalar = RankedTensorType::get({}, n.b.getI64Type());
   return n.make<tensor::FromElementsOp>(scalar, wide);

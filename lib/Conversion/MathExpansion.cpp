@@ -100,7 +100,8 @@ Value Wide::log(Value x) {
 }
 
 /// Applies an f64 function to f32 or f64 values.
-Value inWide(TensorBuilder &b, Value x, llvm::function_ref<Value(Wide &, Value)> fn) {
+Value inWide(TensorBuilder &b, Value x,
+             llvm::function_ref<Value(Wide &, Value)> fn) {
   Type element = getElementTypeOrSelf(x), wide = b.b.getF64Type();
   Value y = b.cast(x, element, wide);
   Wide w(b, y);
@@ -137,18 +138,17 @@ Value conversion::expandPow(TensorBuilder &b, Value x, Value y) {
     Value half = w.mul(p, w.c(0.5));
     Value whole = b.cmpf(CmpFPredicate::OEQ, b.make<math::FloorOp>(p), p);
     Value odd = b.make<arith::AndIOp>(
-        whole,
-        b.cmpf(CmpFPredicate::ONE, b.make<math::FloorOp>(half), half));
+        whole, b.cmpf(CmpFPredicate::ONE, b.make<math::FloorOp>(half), half));
     Value signedPower =
         w.select(odd, b.make<math::CopySignOp>(magnitude, v), magnitude);
     // A negative finite base has powers at whole exponents alone.
-    Value finite = w.is(CmpFPredicate::OGT, v,
-                        -std::numeric_limits<double>::infinity());
+    Value finite =
+        w.is(CmpFPredicate::OGT, v, -std::numeric_limits<double>::infinity());
     Value bad = b.make<arith::AndIOp>(w.is(CmpFPredicate::OLT, v, 0), finite);
     Value broken = b.cmpf(CmpFPredicate::ONE, b.make<math::FloorOp>(p), p);
     bad = b.make<arith::AndIOp>(bad, broken);
-    Value result = w.select(
-        bad, w.c(std::numeric_limits<double>::quiet_NaN()), signedPower);
+    Value result = w.select(bad, w.c(std::numeric_limits<double>::quiet_NaN()),
+                            signedPower);
     Value unit = b.make<arith::OrIOp>(w.is(CmpFPredicate::OEQ, p, 0),
                                       w.is(CmpFPredicate::OEQ, v, 1));
     return w.select(unit, w.c(1), result);
@@ -205,7 +205,13 @@ Value conversion::expandErf(TensorBuilder &b, Value x) {
                      (factorial * (2 * n + 1)));
   }
   return inWide(b, x, [&](Wide &w, Value v) {
-    static const double kTail[] = {7.8068152724287501, 8.0290211105781868, 2.1237609217719116, 0.036646308665657296, -0.010962973338013283, 0.0031947433167827384, -0.00087639292235053106, 0.00022170940297304553, -4.7284297596989061e-05, 2.5306707759093065e-06, 2.3670655129854678e-06};
+    static const double kTail[] = {
+        7.8068152724287501,      8.0290211105781868,
+        2.1237609217719116,      0.036646308665657296,
+        -0.010962973338013283,   0.0031947433167827384,
+        -0.00087639292235053106, 0.00022170940297304553,
+        -4.7284297596989061e-05, 2.5306707759093065e-06,
+        2.3670655129854678e-06};
     Value size = w.abs(v);
     Value t = w.b.make<arith::MinimumFOp>(size, w.c(4));
     Value u = w.div(w.sub(t, w.c(2.5)), w.c(1.5));

@@ -43,10 +43,12 @@ std::optional<SmallVector<int64_t>> conversion::readInts(ElementsAttr attr) {
     read = isUnsigned ? readAs<uint8_t>(attr, out) : readAs<int8_t>(attr, out);
     break;
   case 16:
-    read = isUnsigned ? readAs<uint16_t>(attr, out) : readAs<int16_t>(attr, out);
+    read =
+        isUnsigned ? readAs<uint16_t>(attr, out) : readAs<int16_t>(attr, out);
     break;
   case 32:
-    read = isUnsigned ? readAs<uint32_t>(attr, out) : readAs<int32_t>(attr, out);
+    read =
+        isUnsigned ? readAs<uint32_t>(attr, out) : readAs<int32_t>(attr, out);
     break;
   case 64:
     read = readAs<int64_t>(attr, out);
@@ -140,7 +142,8 @@ Value Node::lowered(Value onnx) {
     return entry.value;
   auto type = mlir::cast<RankedTensorType>(onnx.getType());
   if (entry.real)
-    return entry.value = cast(entry.real, b.getF32Type(), type.getElementType());
+    return entry.value =
+               cast(entry.real, b.getF32Type(), type.getElementType());
   // Constants are made where they are first used; those that are only read
   // while lowering never exist in the hwgq phase.
   if (Operation *def = onnx.getDefiningOp())
@@ -230,7 +233,8 @@ static bool shapesAgree(ShapedType a, ShapedType b) {
   return a.getRank() == b.getRank() &&
          llvm::all_of(llvm::zip(a.getShape(), b.getShape()), [](auto pair) {
            auto [x, y] = pair;
-           return x == y || ShapedType::isDynamic(x) || ShapedType::isDynamic(y);
+           return x == y || ShapedType::isDynamic(x) ||
+                  ShapedType::isDynamic(y);
          });
 }
 

@@ -1,4 +1,5 @@
-//===- OnnxLowering.h - what the lowering of one ONNX node needs -*- C++ -*-===//
+//===- OnnxLowering.h - what the lowering of one ONNX node needs -*- C++
+//-*-===//
 //
 // A `Node` is one ONNX operator while it is being written in the hwgq phase:
 // its operands as hwgq-phase values, its attributes and constant operands,
@@ -24,8 +25,8 @@ using mlir::ArrayRef;
 using mlir::Location;
 using mlir::LogicalResult;
 using mlir::OpBuilder;
-using mlir::OpFoldResult;
 using mlir::Operation;
+using mlir::OpFoldResult;
 using mlir::RankedTensorType;
 using mlir::SmallVector;
 using mlir::StringRef;
@@ -142,8 +143,8 @@ mlir::FailureOr<SpatialWindow> readWindow(Node &n, ArrayRef<int64_t> input,
 /// acc = chain over (kernel dims, channels) of x * w on channels-last tensors
 /// of any spatial rank; x is padded already, w is [K, kernel..., C/groups].
 /// Floats are fused multiply-adds from +0, integers wrap in i32.
-Value genericConv(TensorBuilder &b, Value x, Value w, const SpatialWindow &window,
-                  int64_t groups);
+Value genericConv(TensorBuilder &b, Value x, Value w,
+                  const SpatialWindow &window, int64_t groups);
 
 /// A convolution of a channels-last x of one to three spatial dimensions with
 /// w [K, kernel..., C/groups]: hwgq.conv2d, or genericConv for three.
@@ -166,10 +167,12 @@ Value averagePool(TensorBuilder &b, Value x, const SpatialWindow &window,
 /// The i64 index of the largest (`largest`) or smallest element along `axis`,
 /// which is dropped; the first of equals, or the last (`last`). A NaN counts
 /// as larger and as smaller than every number.
-Value argExtreme(TensorBuilder &b, Value x, int64_t axis, bool largest, bool last);
+Value argExtreme(TensorBuilder &b, Value x, int64_t axis, bool largest,
+                 bool last);
 
 /// v[indices] along `dim`; the indices are in range.
-Value takeAlong(TensorBuilder &b, Value v, int64_t dim, ArrayRef<int64_t> indices);
+Value takeAlong(TensorBuilder &b, Value v, int64_t dim,
+                ArrayRef<int64_t> indices);
 
 /// The dynamic batch, where an argument has one.
 std::optional<OpFoldResult> batchSize(Node &n);

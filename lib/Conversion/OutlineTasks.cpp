@@ -27,8 +27,15 @@ namespace {
 
 /// Fields of struct hwgq_frame.
 enum Frame {
-  kInputs, kOutputs, kWorkspace, kShared, kBatch, kParallelFor, kPool,
-  kLayerDone, kProfile
+  kInputs,
+  kOutputs,
+  kWorkspace,
+  kShared,
+  kBatch,
+  kParallelFor,
+  kPool,
+  kLayerDone,
+  kProfile
 };
 
 /// Builds LLVM-dialect values around the memref code of one module.
@@ -103,19 +110,20 @@ LogicalResult noteSignature(ModuleOp module, func::FuncOp main) {
   SmallVector<Attribute> tensors;
   int64_t batch = 0;
   unsigned counts[2] = {0, 0};
-  for (unsigned i = 0; i + 1 < main.getNumArguments(); ++i) { // not the workspace
+  for (unsigned i = 0; i + 1 < main.getNumArguments();
+       ++i) { // not the workspace
     auto type = cast<MemRefType>(main.getArgument(i).getType());
     bool output = main.getArgAttr(i, "hwgq.output") != nullptr;
     unsigned number = counts[output]++;
     auto name = main.getArgAttrOfType<StringAttr>(i, "hwgq.name");
     if (!name)
       name = b.getStringAttr((output ? "output_" : "input_") + Twine(number));
-    uint32_t dtype = hwgq::getDtype(type.getElementType(),
-                              main.getArgAttr(i, "hwgq.unsigned") != nullptr);
+    uint32_t dtype = hwgq::getDtype(
+        type.getElementType(), main.getArgAttr(i, "hwgq.unsigned") != nullptr);
     if (!dtype || type.getRank() > int64_t(HWGQ_MAX_RANK))
       return emitError(main.getArgument(i).getLoc(), "'")
-             << name.getValue() << "' has a type that modules cannot take or give: "
-             << type;
+             << name.getValue()
+             << "' has a type that modules cannot take or give: " << type;
     auto factor = main.getArgAttrOfType<IntegerAttr>(i, "hwgq.batch_factor");
     SmallVector<int64_t> shape;
     for (int64_t size : type.getShape()) {
@@ -237,7 +245,8 @@ struct OutlineTasks : hwgq::impl::OutlineTasksBase<OutlineTasks> {
       global.erase();
   }
 
-  static void replaceGlobals(TaskBuilder &tb, OpBuilder &b, func::FuncOp function,
+  static void replaceGlobals(TaskBuilder &tb, OpBuilder &b,
+                             func::FuncOp function,
                              ArrayRef<memref::GlobalOp> globals, Value shared) {
     DenseMap<StringRef, Value> memory;
     for (memref::GlobalOp global : globals) {
@@ -274,7 +283,8 @@ struct OutlineTasks : hwgq::impl::OutlineTasksBase<OutlineTasks> {
     SmallVector<Operation *> cloned;
     for (Value value : used) {
       Operation *op = value.getDefiningOp();
-      if (op && (op->hasTrait<OpTrait::ConstantLike>() || isa<memref::GetGlobalOp>(op)))
+      if (op && (op->hasTrait<OpTrait::ConstantLike>() ||
+                 isa<memref::GetGlobalOp>(op)))
         cloned.push_back(op);
       else
         captured.push_back(value);
@@ -306,13 +316,16 @@ struct OutlineTasks : hwgq::impl::OutlineTasksBase<OutlineTasks> {
     for (auto local : loop.getBody()->getOps<memref::AllocaOp>())
       map.map(local->getResults(), tbld.clone(*local)->getResults());
     Type index = tbld.getIndexType();
-    Value begin = arith::IndexCastOp::create(tbld, loc, index, entry->getArgument(1));
-    Value end = arith::IndexCastOp::create(tbld, loc, index, entry->getArgument(2));
+    Value begin =
+        arith::IndexCastOp::create(tbld, loc, index, entry->getArgument(1));
+    Value end =
+        arith::IndexCastOp::create(tbld, loc, index, entry->getArgument(2));
     Value one = arith::ConstantIndexOp::create(tbld, loc, 1);
     scf::ForOp::create(tbld, loc, begin, end, one, ValueRange{},
                        [&](OpBuilder &body, Location l, Value iv, ValueRange) {
                          map.map(loop.getInductionVar(0), iv);
-                         for (Operation &op : loop.getBody()->without_terminator())
+                         for (Operation &op :
+                              loop.getBody()->without_terminator())
                            if (!isa<memref::AllocaOp>(op))
                              body.clone(op, map);
                          scf::YieldOp::create(body, l);
@@ -331,8 +344,10 @@ struct OutlineTasks : hwgq::impl::OutlineTasksBase<OutlineTasks> {
     Value function = func::ConstantOp::create(b, loc, task.getFunctionType(),
                                               task.getSymName());
     Value address =
-        UnrealizedConversionCastOp::create(b, loc, tb.pointer, function).getResult(0);
-    Value upper = getValueOrCreateConstantIndexOp(b, loc, loop.getMixedUpperBound()[0]);
+        UnrealizedConversionCastOp::create(b, loc, tb.pointer, function)
+            .getResult(0);
+    Value upper =
+        getValueOrCreateConstantIndexOp(b, loc, loop.getMixedUpperBound()[0]);
     Value count = arith::IndexCastOp::create(b, loc, tb.i64, upper);
     auto callType = LLVM::LLVMFunctionType::get(
         LLVM::LLVMVoidType::get(&getContext()),
@@ -352,18 +367,17 @@ struct OutlineTasks : hwgq::impl::OutlineTasksBase<OutlineTasks> {
                      int64_t layer) {
     Value callback = tb.loadFrame(b, loc, frame, kLayerDone);
     Value null = LLVM::ZeroOp::create(b, loc, tb.pointer);
-    Value profiling = LLVM::ICmpOp::create(b, loc, LLVM::ICmpPredicate::ne,
-                                           callback, null);
+    Value profiling =
+        LLVM::ICmpOp::create(b, loc, LLVM::ICmpPredicate::ne, callback, null);
     scf::IfOp::create(b, loc, profiling, [&](OpBuilder &then, Location l) {
       Type i32 = then.getI32Type();
       auto type = LLVM::LLVMFunctionType::get(
           LLVM::LLVMVoidType::get(&getContext()), {tb.pointer, i32});
-      Value number = LLVM::ConstantOp::create(then, l, i32,
-                                              then.getI32IntegerAttr(layer));
-      LLVM::CallOp::create(then, l, type,
-                           ValueRange{callback,
-                                      tb.loadFrame(then, l, frame, kProfile),
-                                      number});
+      Value number =
+          LLVM::ConstantOp::create(then, l, i32, then.getI32IntegerAttr(layer));
+      LLVM::CallOp::create(
+          then, l, type,
+          ValueRange{callback, tb.loadFrame(then, l, frame, kProfile), number});
       scf::YieldOp::create(then, l);
     });
   }
@@ -399,14 +413,15 @@ struct OutlineTasks : hwgq::impl::OutlineTasksBase<OutlineTasks> {
     for (unsigned i = 0; i < tensors; ++i) {
       auto type = cast<MemRefType>(main.getArgument(i).getType());
       bool output = main.getArgAttr(i, "hwgq.output") != nullptr;
-      Value slot = LLVM::GEPOp::create(b, loc, tb.pointer, tb.pointer,
-                                       tables[output],
-                                       ArrayRef<LLVM::GEPArg>{int32_t(next[output]++)});
+      Value slot =
+          LLVM::GEPOp::create(b, loc, tb.pointer, tb.pointer, tables[output],
+                              ArrayRef<LLVM::GEPArg>{int32_t(next[output]++)});
       Value address = LLVM::LoadOp::create(b, loc, tb.pointer, slot);
       SmallVector<Value> sizes;
       auto factor = main.getArgAttrOfType<IntegerAttr>(i, "hwgq.batch_factor");
       for (int64_t size : type.getShape()) {
-        Value extent = ShapedType::isDynamic(size) ? batch : tb.constant(b, loc, size);
+        Value extent =
+            ShapedType::isDynamic(size) ? batch : tb.constant(b, loc, size);
         if (ShapedType::isDynamic(size) && factor)
           extent = LLVM::MulOp::create(b, loc, batch,
                                        tb.constant(b, loc, factor.getInt()));

@@ -14,7 +14,8 @@ static llvm::Error parseFloats(StringRef text, std::vector<float> &values) {
   for (StringRef part : parts) {
     double value;
     if (part.getAsDouble(value) || !std::isfinite(float(value)))
-      return llvm::createStringError("input: '" + part + "' is not a finite number");
+      return llvm::createStringError("input: '" + part +
+                                     "' is not a finite number");
     values.push_back(float(value));
   }
   return llvm::Error::success();
@@ -28,8 +29,8 @@ llvm::Expected<Preprocessing> Preprocessing::parse(StringRef text) {
   rest.split(parts, ',', -1, /*KeepEmpty=*/false);
   if (name.empty() || parts.empty())
     return llvm::createStringError(
-        "input takes NAME:u8,nhwc,scale=S,mean=A/B/C,std=D/E/F, not '" +
-        text + "'");
+        "input takes NAME:u8,nhwc,scale=S,mean=A/B/C,std=D/E/F, not '" + text +
+        "'");
   for (StringRef part : parts) {
     auto [key, value] = part.split('=');
     if (part == "u8" || part == "f32")

@@ -1,7 +1,7 @@
 //===- OnnxData.cpp - moving and converting elements ----------------------===//
 #include "OnnxOps.h"
-#include "hwgq/Dialect/SmallFloats.h"
 #include "ScalarMath.h"
+#include "hwgq/Dialect/SmallFloats.h"
 
 using namespace mlir;
 using namespace hwgq::reference;
@@ -49,8 +49,8 @@ static LogicalResult evaluateSmallCast(Operation *op, const Tensor &in,
     values = toVector<double>(in);
   if (!hwgq::isSmallFloat(to))
     return give<double>(op, in.getShape(), values, out);
-  FailureOr<Tensor> result = Tensor::allocate(
-      op->getLoc(), RankedTensorType::get(in.getShape(), to));
+  FailureOr<Tensor> result =
+      Tensor::allocate(op->getLoc(), RankedTensorType::get(in.getShape(), to));
   if (failed(result))
     return failure();
   for (auto [byte, value] : llvm::zip(result->mutableBytes(), values))

@@ -44,7 +44,8 @@ Expected<std::string> hwgq::generateCode(Module &module,
                                          CodeGenFileType type) {
   std::unique_ptr<TargetMachine> machine = target.createTargetMachine();
   if (!machine)
-    return createStringError("no code generator for target '" + target.name + "'");
+    return createStringError("no code generator for target '" + target.name +
+                             "'");
   SmallString<0> code;
   bool supported = true;
   auto generate = [&] {
@@ -105,26 +106,37 @@ Expected<std::string> hwgq::linkModule(StringRef object,
   FileRemover removeOutput(output);
   if (Error error = writeFile(input, object))
     return std::move(error);
-  const char *emulation = target.arch == TargetSpec::Arch::AArch64
-                              ? "aarch64linux"
-                              : "elf_x86_64";
-  std::vector<const char *> args = {
-      "ld.lld", "-m", emulation, "-shared", "-z", "defs", "-z", "noexecstack",
-      "--build-id=none", "--hash-style=gnu", "--no-rosegment", "-o",
-      output.c_str(), input.c_str()};
+  const char *emulation =
+      target.arch == TargetSpec::Arch::AArch64 ? "aarch64linux" : "elf_x86_64";
+  std::vector<const char *> args = {"ld.lld",
+                                    "-m",
+                                    emulation,
+                                    "-shared",
+                                    "-z",
+                                    "defs",
+                                    "-z",
+                                    "noexecstack",
+                                    "--build-id=none",
+                                    "--hash-style=gnu",
+                                    "--no-rosegment",
+                                    "-o",
+                                    output.c_str(),
+                                    input.c_str()};
   if (!library.empty())
     args.push_back(library.c_str());
   std::string text;
   raw_string_ostream stream(text);
   static std::mutex linker; // it keeps its state in globals
   std::lock_guard<std::mutex> lock(linker);
-  lld::Result result = lld::lldMain(args, stream, stream, {{lld::Gnu, &lld::elf::link}});
+  lld::Result result =
+      lld::lldMain(args, stream, stream, {{lld::Gnu, &lld::elf::link}});
   if (result.retCode != 0)
     return createStringError("linking failed: " + StringRef(text).trim());
   auto buffer = MemoryBuffer::getFile(output, /*IsText=*/false,
                                       /*RequiresNullTerminator=*/false);
   if (!buffer)
-    return createStringError(buffer.getError(), "cannot read the linked module");
+    return createStringError(buffer.getError(),
+                             "cannot read the linked module");
   std::string bytes = (*buffer)->getBuffer().str();
   if (Error error = finishModule(bytes))
     return std::move(error);
@@ -133,17 +145,28 @@ Expected<std::string> hwgq::linkModule(StringRef object,
 
 static const char *getCType(uint32_t dtype) {
   switch (dtype) {
-  case HWGQ_F32: return "float";
-  case HWGQ_F64: return "double";
-  case HWGQ_F16: return "uint16_t";
-  case HWGQ_I8: return "int8_t";
-  case HWGQ_I16: return "int16_t";
-  case HWGQ_I32: return "int32_t";
-  case HWGQ_I64: return "int64_t";
-  case HWGQ_U16: return "uint16_t";
-  case HWGQ_U32: return "uint32_t";
-  case HWGQ_U64: return "uint64_t";
-  default: return "uint8_t";
+  case HWGQ_F32:
+    return "float";
+  case HWGQ_F64:
+    return "double";
+  case HWGQ_F16:
+    return "uint16_t";
+  case HWGQ_I8:
+    return "int8_t";
+  case HWGQ_I16:
+    return "int16_t";
+  case HWGQ_I32:
+    return "int32_t";
+  case HWGQ_I64:
+    return "int64_t";
+  case HWGQ_U16:
+    return "uint16_t";
+  case HWGQ_U32:
+    return "uint32_t";
+  case HWGQ_U64:
+    return "uint64_t";
+  default:
+    return "uint8_t";
   }
 }
 
@@ -182,17 +205,15 @@ std::string hwgq::makeHeader(const ModuleInfo &info,
                   tensor.output ? "output" : "input", printable(tensor.name),
                   getCType(tensor.dtype),
                   make_range(tensor.shape.begin(), tensor.shape.end()), upper,
-                  tensor.output ? "OUTPUT" : "INPUT",
-                  counts[tensor.output]++, elements,
-                  info.batch < 0 ? " /* per unit of batch */" : "");
+                  tensor.output ? "OUTPUT" : "INPUT", counts[tensor.output]++,
+                  elements, info.batch < 0 ? " /* per unit of batch */" : "");
   }
   os << "\n#ifdef __cplusplus\n}\n#endif\n\n#endif\n";
   return text;
 }
 
 Error hwgq::writeFile(StringRef path, StringRef contents, bool executable) {
-  return writeFile(
-      path, [&](raw_ostream &os) { os << contents; }, executable);
+  return writeFile(path, [&](raw_ostream &os) { os << contents; }, executable);
 }
 
 /// Prints all of it; what the system refused is an error.
@@ -202,12 +223,12 @@ static Error printTo(raw_fd_ostream &stream, const Twine &name,
   stream.flush();
   std::error_code code = stream.error();
   stream.clear_error();
-  return code ? createStringError(code, "cannot write " + name + ": " + code.message())
+  return code ? createStringError(code, "cannot write " + name + ": " +
+                                            code.message())
               : Error::success();
 }
 
-Error hwgq::writeFile(StringRef path,
-                      function_ref<void(raw_ostream &)> print,
+Error hwgq::writeFile(StringRef path, function_ref<void(raw_ostream &)> print,
                       bool executable) {
   if (path == "-")
     return printTo(outs(), "standard output", print);
@@ -215,7 +236,8 @@ Error hwgq::writeFile(StringRef path,
   if (sys::fs::exists(path) && !sys::fs::is_regular_file(path)) {
     std::error_code code;
     raw_fd_ostream stream(path, code);
-    return code ? createStringError(code, "cannot write '" + path + "': " + code.message())
+    return code ? createStringError(code, "cannot write '" + path +
+                                              "': " + code.message())
                 : printTo(stream, "'" + path.str() + "'", print);
   }
   unsigned mode = sys::fs::all_read | sys::fs::owner_write |
@@ -224,7 +246,8 @@ Error hwgq::writeFile(StringRef path,
       sys::fs::TempFile::create(path + ".%%%%%%%%.tmp", mode);
   if (!temp) {
     consumeError(temp.takeError());
-    return createStringError("cannot write '" + path + "'; is its folder there and writable?");
+    return createStringError("cannot write '" + path +
+                             "'; is its folder there and writable?");
   }
   raw_fd_ostream stream(temp->FD, /*shouldClose=*/false);
   if (Error error = printTo(stream, "'" + path.str() + "'", print)) {

@@ -11,10 +11,12 @@
 using namespace hwgq;
 
 llvm::Expected<ModuleInfo>
-hwgq::describeModule(mlir::ModuleOp module, std::pair<int64_t, int64_t> &workspace) {
+hwgq::describeModule(mlir::ModuleOp module,
+                     std::pair<int64_t, int64_t> &workspace) {
   auto error = [] {
-    return llvm::createStringError("the module does not say what its inputs and "
-                                   "outputs are; compile it from an earlier phase");
+    return llvm::createStringError(
+        "the module does not say what its inputs and "
+        "outputs are; compile it from an earlier phase");
   };
   auto tensors = module->getAttrOfType<mlir::ArrayAttr>("hwgq.tensors");
   auto batch = module->getAttrOfType<mlir::IntegerAttr>("hwgq.batch");
@@ -34,7 +36,8 @@ hwgq::describeModule(mlir::ModuleOp module, std::pair<int64_t, int64_t> &workspa
     auto dtype = entry.getAs<mlir::IntegerAttr>("dtype");
     auto output = entry.getAs<mlir::BoolAttr>("output");
     auto shape = entry.getAs<mlir::DenseI64ArrayAttr>("shape");
-    if (!name || !dtype || !output || !shape || shape.size() > int64_t(HWGQ_MAX_RANK) ||
+    if (!name || !dtype || !output || !shape ||
+        shape.size() > int64_t(HWGQ_MAX_RANK) ||
         !hwgq_dtype_name(dtype.getInt()))
       return error();
     info.tensors.push_back({name.getValue().str(), uint32_t(dtype.getInt()),
@@ -148,26 +151,28 @@ static void addEntry(llvm::Module &module, const ModuleInfo &info,
     fill = llvm::ConstantPointerNull::get(pointer);
   llvm::Constant *metadata = llvm::ConstantExpr::getInBoundsGetElementPtr(
       i8, noteVariable, llvm::ConstantInt::get(i64, sizeof note));
-  llvm::Constant *fields[] = {
-      llvm::ConstantInt::get(i32, HWGQ_ABI_VERSION),
-      llvm::ConstantInt::get(i32, 0), metadata,
-      llvm::ConstantInt::get(i64, record.size()), run, fill};
-  auto *entryType =
-      llvm::StructType::get(context, {i32, i32, pointer, i64, pointer, pointer});
+  llvm::Constant *fields[] = {llvm::ConstantInt::get(i32, HWGQ_ABI_VERSION),
+                              llvm::ConstantInt::get(i32, 0),
+                              metadata,
+                              llvm::ConstantInt::get(i64, record.size()),
+                              run,
+                              fill};
+  auto *entryType = llvm::StructType::get(
+      context, {i32, i32, pointer, i64, pointer, pointer});
   auto *entry = new llvm::GlobalVariable(
       module, entryType, true, llvm::GlobalValue::ExternalLinkage,
-      llvm::ConstantStruct::get(entryType, fields), info.prefix + "_hwgq_module");
+      llvm::ConstantStruct::get(entryType, fields),
+      info.prefix + "_hwgq_module");
   entry->setAlignment(llvm::Align(8));
 }
 
-llvm::Expected<std::unique_ptr<llvm::Module>>
-hwgq::translateModule(mlir::ModuleOp module, const TargetSpec &target,
-                      const ModuleInfo &info,
-                      std::pair<int64_t, int64_t> workspace,
-                      llvm::LLVMContext &context) {
+llvm::Expected<std::unique_ptr<llvm::Module>> hwgq::translateModule(
+    mlir::ModuleOp module, const TargetSpec &target, const ModuleInfo &info,
+    std::pair<int64_t, int64_t> workspace, llvm::LLVMContext &context) {
   mlir::registerBuiltinDialectTranslation(*module.getContext());
   mlir::registerLLVMDialectTranslation(*module.getContext());
-  std::unique_ptr<llvm::Module> ir = mlir::translateModuleToLLVMIR(module, context);
+  std::unique_ptr<llvm::Module> ir =
+      mlir::translateModuleToLLVMIR(module, context);
   if (!ir)
     return llvm::createStringError("translation to LLVM IR failed");
   std::unique_ptr<llvm::TargetMachine> machine = target.createTargetMachine();

@@ -60,22 +60,22 @@ static void remarkOnClipping(Operation *op, ArrayRef<Tensor> inputs,
   if (clipped <= kHeavy * double(result.size()))
     return;
   std::string text;
-  llvm::raw_string_ostream(text)
-      << llvm::format("Quant: clips %.0f %% of its %lld constants: they reach "
-                      "from %g to %g, its levels from %g to %g; check scale, "
-                      "zero point and bit width",
-                      100.0 * double(clipped) / double(result.size()),
-                      (long long)result.size(), reach[0], reach[1], levels[0],
-                      levels[1]);
+  llvm::raw_string_ostream(text) << llvm::format(
+      "Quant: clips %.0f %% of its %lld constants: they reach "
+      "from %g to %g, its levels from %g to %g; check scale, "
+      "zero point and bit width",
+      100.0 * double(clipped) / double(result.size()), (long long)result.size(),
+      reach[0], reach[1], levels[0], levels[1]);
   op->emitRemark(text);
 }
 
 /// Whether the zeros of a sign may be mended by what follows: `Where(s == 0, 1,
 /// s)`, Larq's `Sign(s + 0.1)`.
 static bool mayMendZeros(Operation *user) {
-  static const StringRef names[] = {
-      "onnx.Add",     "onnx.Sub",            "onnx.Equal", "onnx.Where",
-      "onnx.Greater", "onnx.GreaterOrEqual", "onnx.Less",  "onnx.LessOrEqual"};
+  static const StringRef names[] = {"onnx.Add",     "onnx.Sub",
+                                    "onnx.Equal",   "onnx.Where",
+                                    "onnx.Greater", "onnx.GreaterOrEqual",
+                                    "onnx.Less",    "onnx.LessOrEqual"};
   return llvm::is_contained(names, user->getName().getStringRef());
 }
 

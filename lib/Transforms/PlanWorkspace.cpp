@@ -280,19 +280,22 @@ struct PlanWorkspace : hwgq::impl::PlanWorkspaceBase<PlanWorkspace> {
       for (int64_t size : type.getShape()) {
         std::optional<int64_t> extent = size;
         if (ShapedType::isDynamic(size))
-          extent = evaluateIndex(buffer.alloc.getDynamicSizes()[dynamic++], batch);
+          extent =
+              evaluateIndex(buffer.alloc.getDynamicSizes()[dynamic++], batch);
         if (!extent || llvm::MulOverflow(bytes, *extent, bytes))
           return std::nullopt;
       }
       return bytes;
     };
-    std::optional<int64_t> one = bytesAt(1), two = bytesAt(2), three = bytesAt(3);
+    std::optional<int64_t> one = bytesAt(1), two = bytesAt(2),
+                           three = bytesAt(3);
     if (!one || !two || !three || *two - *one != *three - *two)
       return buffer.alloc.emitError(
           "cannot plan a buffer whose size is not affine in the batch");
     buffer.perBatch = *one != *two;
     // batch >= 1: constant + linear * batch <= (constant + linear) * batch.
-    buffer.size = llvm::alignTo(std::max<int64_t>({*one, *two - *one, 1}), kAlign);
+    buffer.size =
+        llvm::alignTo(std::max<int64_t>({*one, *two - *one, 1}), kAlign);
     return success();
   }
 
@@ -332,8 +335,8 @@ struct PlanWorkspace : hwgq::impl::PlanWorkspaceBase<PlanWorkspace> {
                       int64_t constant) {
     Block &entry = function.front();
     MLIRContext *context = &getContext();
-    auto bytes = MemRefType::get({ShapedType::kDynamic},
-                                 IntegerType::get(context, 8));
+    auto bytes =
+        MemRefType::get({ShapedType::kDynamic}, IntegerType::get(context, 8));
     unsigned index = entry.getNumArguments();
     (void)function.insertArgument(index, bytes, DictionaryAttr::get(context),
                                   function.getLoc());
@@ -346,17 +349,19 @@ struct PlanWorkspace : hwgq::impl::PlanWorkspaceBase<PlanWorkspace> {
       Location loc = buffer.alloc.getLoc();
       Value offset;
       if (buffer.perBatch) {
-        Value scale = arith::ConstantIndexOp::create(builder, loc, buffer.offset);
+        Value scale =
+            arith::ConstantIndexOp::create(builder, loc, buffer.offset);
         Value base = arith::ConstantIndexOp::create(builder, loc, constant);
         offset = arith::AddIOp::create(
-            builder, loc, base, arith::MulIOp::create(builder, loc, scale, batch));
+            builder, loc, base,
+            arith::MulIOp::create(builder, loc, scale, batch));
       } else {
         offset = arith::ConstantIndexOp::create(builder, loc, buffer.offset);
       }
       memref::AllocOp alloc = buffer.alloc;
-      Value view = memref::ViewOp::create(builder, loc, alloc.getType(),
-                                          workspace, offset,
-                                          alloc.getDynamicSizes());
+      Value view =
+          memref::ViewOp::create(builder, loc, alloc.getType(), workspace,
+                                 offset, alloc.getDynamicSizes());
       alloc.replaceAllUsesWith(view);
       alloc.erase();
     }

@@ -176,8 +176,7 @@ struct SinkThroughSlice : OpRewritePattern<tensor::ExtractSliceOp> {
   LogicalResult matchAndRewrite(tensor::ExtractSliceOp op,
                                 PatternRewriter &rewriter) const override {
     TransposeOp transpose = sinkable(op.getSource());
-    if (!transpose ||
-        op.getType().getRank() != op.getSourceType().getRank())
+    if (!transpose || op.getType().getRank() != op.getSourceType().getRank())
       return failure();
     SmallVector<int64_t> back = inverse(transpose.getPermutation());
     auto reordered = [&](SmallVector<OpFoldResult> list) {
@@ -211,10 +210,9 @@ struct SinkThroughPad : OpRewritePattern<PadOp> {
     }
     TensorBuilder b(rewriter, op.getLoc());
     auto type = typeOf(op.getResult()).clone(shape);
-    Value made = b.make<PadOp>(type, transpose.getInput(),
-                               rewriter.getDenseI64ArrayAttr(low),
-                               rewriter.getDenseI64ArrayAttr(high),
-                               op.getValue());
+    Value made = b.make<PadOp>(
+        type, transpose.getInput(), rewriter.getDenseI64ArrayAttr(low),
+        rewriter.getDenseI64ArrayAttr(high), op.getValue());
     rewriter.replaceOp(op, b.transpose(made, transpose.getPermutation()));
     return success();
   }
@@ -336,7 +334,8 @@ struct HoistAboveCone : OpRewritePattern<TransposeOp> {
             moved.contains(v)
                 ? moved.lookup(v)
                 : adaptTransposed(at, v, op.getPermutation(), sizes));
-      moved.map(inner->getResult(0), rebuildPointwise(rewriter, inner, operands));
+      moved.map(inner->getResult(0),
+                rebuildPointwise(rewriter, inner, operands));
     }
     Value old = op.getInput(), now = moved.lookup(old);
     for (Operation *user : llvm::make_early_inc_range(old.getUsers()))
@@ -372,7 +371,6 @@ void hwgq::addTransposePatterns(RewritePatternSet &patterns) {
   MLIRContext *context = patterns.getContext();
   patterns.add<SinkThroughPointwise, SinkThroughConcat, SinkThroughSlice,
                SinkThroughPad, AbsorbInGeneric, FoldConstant, HoistAboveCone,
-               FollowSize>(
-      context);
+               FollowSize>(context);
   TransposeOp::getCanonicalizationPatterns(patterns, context);
 }

@@ -14,11 +14,10 @@ static size_t text(const char *string) { return string ? strlen(string) : 0; }
 
 /** Touches all that a module says of itself. */
 static size_t query(const hwgq_module *module) {
-  size_t sum = text(hwgq_module_report(module)) +
-               text(hwgq_module_options(module)) +
-               text(hwgq_module_triple(module)) +
-               text(hwgq_module_target(module)) +
-               text(hwgq_module_prefix(module));
+  size_t sum =
+      text(hwgq_module_report(module)) + text(hwgq_module_options(module)) +
+      text(hwgq_module_triple(module)) + text(hwgq_module_target(module)) +
+      text(hwgq_module_prefix(module));
   for (size_t i = 0; i <= hwgq_module_feature_count(module); ++i)
     sum += text(hwgq_module_feature(module, i));
   for (size_t i = 0; i <= hwgq_module_layer_count(module); ++i)
@@ -27,8 +26,8 @@ static size_t query(const hwgq_module *module) {
     size_t count = output ? hwgq_module_output_count(module)
                           : hwgq_module_input_count(module);
     for (size_t i = 0; i < count; ++i) {
-      const hwgq_tensor *tensor = output ? hwgq_module_output(module, i)
-                                         : hwgq_module_input(module, i);
+      const hwgq_tensor *tensor =
+          output ? hwgq_module_output(module, i) : hwgq_module_input(module, i);
       int64_t dims[HWGQ_MAX_RANK];
       size_t bytes = 0;
       sum += text(tensor->name);

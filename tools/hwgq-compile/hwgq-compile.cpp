@@ -22,44 +22,74 @@ using mlir::LogicalResult;
 static cl::OptionCategory category("hwgq-compile options");
 
 static cl::opt<std::string> inputFile(cl::Positional, cl::Required,
-    cl::desc("MODEL.onnx|MODULE.mlir"), cl::cat(category));
-static cl::opt<std::string> outputFile("o", cl::value_desc("file"), cl::init("-"),
-    cl::desc("Where to write (text defaults to standard output)"), cl::cat(category));
-static cl::opt<std::string> targetName("target", cl::init("host"), cl::value_desc("name"),
-    cl::desc("host, x86-64-v2, x86-64-v3, x86-64-v4, an x86 CPU, aarch64[+features], an Arm CPU, nvptx-sm_NN"),
-    cl::cat(category));
-static cl::opt<std::string> emitName("emit", cl::init("so"), cl::value_desc("kind"),
-    cl::desc("so, exe, obj, asm, llvm, mlir, ptx or header"), cl::cat(category));
-static cl::opt<std::string> toName("to", cl::value_desc("phase"),
-    cl::desc("Stop after import, hwgq, bitpack, kernel, loops or target, and print MLIR"),
-    cl::cat(category));
-static cl::opt<std::string> dumpPhases("dump-phases-to", cl::value_desc("dir"),
-    cl::desc("Write the module after each phase into a folder"), cl::cat(category));
-static cl::opt<bool> dumpConstants("dump-constants",
-    cl::desc("Print large constants in --dump-phases-to"), cl::cat(category));
-static cl::opt<std::string> kernel("kernel", cl::init("auto"), cl::value_desc("family"),
-    cl::desc("Force a kernel family: auto, generic, popcount, ..."), cl::cat(category));
+                                      cl::desc("MODEL.onnx|MODULE.mlir"),
+                                      cl::cat(category));
+static cl::opt<std::string>
+    outputFile("o", cl::value_desc("file"), cl::init("-"),
+               cl::desc("Where to write (text defaults to standard output)"),
+               cl::cat(category));
+static cl::opt<std::string>
+    targetName("target", cl::init("host"), cl::value_desc("name"),
+               cl::desc("host, x86-64-v2, x86-64-v3, x86-64-v4, an x86 CPU, "
+                        "aarch64[+features], an Arm CPU, nvptx-sm_NN"),
+               cl::cat(category));
+static cl::opt<std::string>
+    emitName("emit", cl::init("so"), cl::value_desc("kind"),
+             cl::desc("so, exe, obj, asm, llvm, mlir, ptx or header"),
+             cl::cat(category));
+static cl::opt<std::string>
+    toName("to", cl::value_desc("phase"),
+           cl::desc("Stop after import, hwgq, bitpack, kernel, loops or "
+                    "target, and print MLIR"),
+           cl::cat(category));
+static cl::opt<std::string>
+    dumpPhases("dump-phases-to", cl::value_desc("dir"),
+               cl::desc("Write the module after each phase into a folder"),
+               cl::cat(category));
+static cl::opt<bool>
+    dumpConstants("dump-constants",
+                  cl::desc("Print large constants in --dump-phases-to"),
+                  cl::cat(category));
+static cl::opt<std::string>
+    kernel("kernel", cl::init("auto"), cl::value_desc("family"),
+           cl::desc("Force a kernel family: auto, generic, popcount, ..."),
+           cl::cat(category));
 static cl::opt<std::string> batch("batch", cl::value_desc("N|dynamic"),
-    cl::desc("The batch, in place of the file's"), cl::cat(category));
+                                  cl::desc("The batch, in place of the file's"),
+                                  cl::cat(category));
 static cl::list<std::string> binds("bind", cl::value_desc("NAME=FILE.npy"),
-    cl::desc("Make an input a constant"), cl::cat(category));
-static cl::list<std::string> inputs("input",
-    cl::value_desc("NAME:u8,nhwc,scale=S,mean=A/B/C,std=D/E/F"),
-    cl::desc("Take an image as it is and preprocess it in the network"), cl::cat(category));
-static cl::opt<std::string> straightThrough("straight-through", cl::init("drop"),
-    cl::value_desc("drop|keep"),
-    cl::desc("Whether (a - b) + b of straight-through estimators becomes a"), cl::cat(category));
-static cl::opt<bool> verifyFolding("verify-folding",
-    cl::desc("Check every folded threshold against its float expression"), cl::cat(category));
-static cl::opt<std::string> reportFile("report", cl::value_desc("file.json"),
-    cl::desc("Write a report of layers, kernels and sizes"), cl::cat(category));
-static cl::opt<bool> showRemarks("remarks",
-    cl::desc("Tell what was not folded, which kernel was not chosen, and why"), cl::cat(category));
-static cl::opt<std::string> symbolPrefix("symbol-prefix", cl::value_desc("name"), cl::init("main"),
-    cl::desc("Prefix of the module's one symbol, <prefix>_hwgq_module"), cl::cat(category));
-static cl::opt<std::string> emulation("emulate-intrinsics", cl::value_desc("file.o"), cl::Hidden,
-    cl::desc("For tests: code for any machine, which calls the functions of this object in place of "
-             "the target's instructions"), cl::cat(category));
+                                   cl::desc("Make an input a constant"),
+                                   cl::cat(category));
+static cl::list<std::string>
+    inputs("input", cl::value_desc("NAME:u8,nhwc,scale=S,mean=A/B/C,std=D/E/F"),
+           cl::desc("Take an image as it is and preprocess it in the network"),
+           cl::cat(category));
+static cl::opt<std::string> straightThrough(
+    "straight-through", cl::init("drop"), cl::value_desc("drop|keep"),
+    cl::desc("Whether (a - b) + b of straight-through estimators becomes a"),
+    cl::cat(category));
+static cl::opt<bool> verifyFolding(
+    "verify-folding",
+    cl::desc("Check every folded threshold against its float expression"),
+    cl::cat(category));
+static cl::opt<std::string>
+    reportFile("report", cl::value_desc("file.json"),
+               cl::desc("Write a report of layers, kernels and sizes"),
+               cl::cat(category));
+static cl::opt<bool> showRemarks(
+    "remarks",
+    cl::desc("Tell what was not folded, which kernel was not chosen, and why"),
+    cl::cat(category));
+static cl::opt<std::string> symbolPrefix(
+    "symbol-prefix", cl::value_desc("name"), cl::init("main"),
+    cl::desc("Prefix of the module's one symbol, <prefix>_hwgq_module"),
+    cl::cat(category));
+static cl::opt<std::string>
+    emulation("emulate-intrinsics", cl::value_desc("file.o"), cl::Hidden,
+              cl::desc("For tests: code for any machine, which calls the "
+                       "functions of this object in place of "
+                       "the target's instructions"),
+              cl::cat(category));
 
 namespace {
 
@@ -68,7 +98,8 @@ class Printer {
 public:
   explicit Printer(mlir::MLIRContext *context)
       : handler(context, [this](const Message &message) {
-          if (message.severity == mlir::DiagnosticSeverity::Remark && !showRemarks)
+          if (message.severity == mlir::DiagnosticSeverity::Remark &&
+              !showRemarks)
             return;
           clearProgress();
           message.print(errs(), inputFile);
@@ -94,15 +125,19 @@ static int fail(const Twine &message) {
 }
 
 /// A program: hwgq-run, the module and a trailer that says where it is.
-static Expected<std::string> makeExecutable(StringRef module, const TargetSpec &target) {
-  std::string self = sys::fs::getMainExecutable(nullptr, reinterpret_cast<void *>(&makeExecutable));
+static Expected<std::string> makeExecutable(StringRef module,
+                                            const TargetSpec &target) {
+  std::string self = sys::fs::getMainExecutable(
+      nullptr, reinterpret_cast<void *>(&makeExecutable));
   SmallString<256> runner(sys::path::parent_path(self));
   if (target.arch == TargetSpec::Arch::AArch64 && target.name != "host")
     sys::path::append(runner, "aarch64");
   sys::path::append(runner, "hwgq-run");
-  auto buffer = MemoryBuffer::getFile(runner, /*IsText=*/false, /*RequiresNullTerminator=*/false);
+  auto buffer = MemoryBuffer::getFile(runner, /*IsText=*/false,
+                                      /*RequiresNullTerminator=*/false);
   if (!buffer)
-    return createStringError("cannot read '" + runner + "', which executables are made from");
+    return createStringError("cannot read '" + runner +
+                             "', which executables are made from");
   std::string bytes = (*buffer)->getBuffer().str();
   bytes.resize(alignTo(bytes.size(), 4096));
   hwgq_trailer trailer = {bytes.size(), module.size(), HWGQ_TRAILER_MAGIC};
@@ -114,9 +149,13 @@ static Expected<std::string> makeExecutable(StringRef module, const TargetSpec &
 /// Writes DIR/<number>-<phase>.mlir.
 static LogicalResult dumpPhase(mlir::ModuleOp module, Phase phase) {
   SmallString<256> path(dumpPhases);
-  if (std::error_code code = sys::fs::create_directories(path, /*IgnoreExisting=*/true, sys::fs::all_all))
-    return module.emitError("cannot create '" + dumpPhases + "': " + code.message());
-  sys::path::append(path, formatv("{0}-{1}.mlir", static_cast<int>(phase), getPhaseName(phase)).str());
+  if (std::error_code code = sys::fs::create_directories(
+          path, /*IgnoreExisting=*/true, sys::fs::all_all))
+    return module.emitError("cannot create '" + dumpPhases +
+                            "': " + code.message());
+  sys::path::append(path, formatv("{0}-{1}.mlir", static_cast<int>(phase),
+                                  getPhaseName(phase))
+                              .str());
   std::string text;
   raw_string_ostream os(text);
   mlir::OpPrintingFlags flags;
@@ -134,8 +173,10 @@ static LogicalResult dumpPhase(mlir::ModuleOp module, Phase phase) {
 /// What the command line asks for.
 static Error readOptions(Request &request) {
   std::vector<std::pair<StringRef, StringRef>> options = {
-      {"target", targetName},      {"emit", emitName},
-      {"kernel", kernel},          {"straight-through", straightThrough},
+      {"target", targetName},
+      {"emit", emitName},
+      {"kernel", kernel},
+      {"straight-through", straightThrough},
       {"symbol-prefix", symbolPrefix},
       {"verify-folding", verifyFolding ? "true" : "false"}};
   if (!toName.empty())
@@ -167,11 +208,13 @@ static int compile(mlir::MLIRContext &context, Printer &printer,
   Expected<TargetSpec> target = resolveTarget(targetName);
   if (!target)
     return fail(toString(target.takeError()));
-  if (const char *why = request.to ? nullptr : refusesEmit(*target, request.emit))
+  if (const char *why =
+          request.to ? nullptr : refusesEmit(*target, request.emit))
     return fail("--emit=" + emitName + ": " + why);
 
   auto start = std::chrono::steady_clock::now();
-  mlir::OwningOpRef<mlir::ModuleOp> module = loadModule(inputFile, &context, request.load);
+  mlir::OwningOpRef<mlir::ModuleOp> module =
+      loadModule(inputFile, &context, request.load);
   if (!module || failed(preprocess(*module, request)))
     return 1;
   request.compile.emulate = !emulation.empty();
@@ -184,7 +227,8 @@ static int compile(mlir::MLIRContext &context, Printer &printer,
         std::chrono::steady_clock::now() - start < std::chrono::seconds(1))
       return;
     printer.clearProgress();
-    errs() << "compiling " << inputFile << ": " << getPhaseName(phase) << " ...";
+    errs() << "compiling " << inputFile << ": " << getPhaseName(phase)
+           << " ...";
     printer.shown = true;
   };
   compilation.afterPhase = [&](Phase phase) {
@@ -198,7 +242,8 @@ static int compile(mlir::MLIRContext &context, Printer &printer,
     return 1;
 
   EmitKind kind = request.to ? EmitKind::MLIR : request.emit;
-  if (kind == EmitKind::MLIR && failed(compilation.runTo(request.to.value_or(Phase::Target))))
+  if (kind == EmitKind::MLIR &&
+      failed(compilation.runTo(request.to.value_or(Phase::Target))))
     return 1;
   Expected<std::string> contents =
       kind == EmitKind::MLIR ? std::string() : compilation.emit(kind);
@@ -237,8 +282,10 @@ int main(int argc, char **argv) {
     if (StringRef(entry.first).starts_with("mlir-"))
       entry.second->addCategory(category);
   cl::HideUnrelatedOptions(category);
-  cl::SetVersionPrinter([](raw_ostream &os) { os << "hwgq-compile " HWGQ_VERSION "\n"; });
-  cl::ParseCommandLineOptions(argc, argv,
+  cl::SetVersionPrinter(
+      [](raw_ostream &os) { os << "hwgq-compile " HWGQ_VERSION "\n"; });
+  cl::ParseCommandLineOptions(
+      argc, argv,
       "hwgq-compile: exact native code of low-bit neural networks\n\n"
       "  hwgq-compile model.onnx -o model.so\n"
       "  hwgq-run model.so input.npy -o results/\n");

@@ -107,8 +107,7 @@ hwgq::eval::readInputs(ArrayRef<Port> ports, const InputOptions &options) {
       continue;
     if (!options.random) {
       fail("input '%s' is missing: give %s=FILE.npy of type %s, or --random",
-           port.name.c_str(), port.name.c_str(),
-           port.describe().c_str());
+           port.name.c_str(), port.name.c_str(), port.describe().c_str());
       return std::nullopt;
     }
     array.dtype = port.dtype;
@@ -155,7 +154,8 @@ static bool writeOne(const std::string &path, const Array &array) {
 bool hwgq::eval::writeOutputs(ArrayRef<Port> ports, ArrayRef<Array> arrays,
                               const std::string &directory) {
   bool existed = sys::fs::exists(directory);
-  if (std::error_code error = sys::fs::create_directory(directory, /*IgnoreExisting=*/true, sys::fs::all_all)) {
+  if (std::error_code error = sys::fs::create_directory(
+          directory, /*IgnoreExisting=*/true, sys::fs::all_all)) {
     fail("%s: %s", directory.c_str(), error.message().c_str());
     return false;
   }

@@ -12,30 +12,49 @@ using namespace hwgq::eval;
 
 static cl::OptionCategory category("hwgq-eval options");
 static cl::opt<std::string> modelFile(cl::Positional, cl::Required,
-    cl::desc("MODEL.onnx|MODULE.mlir"), cl::cat(category));
+                                      cl::desc("MODEL.onnx|MODULE.mlir"),
+                                      cl::cat(category));
 static cl::list<std::string> inputFiles(cl::Positional,
-    cl::desc("[NAME=]IN.npy ..."), cl::cat(category));
-static cl::opt<std::string> directory("o", cl::value_desc("dir"),
-    cl::desc("Write each output to DIR/<index>_<name>.npy"), cl::cat(category));
-static cl::opt<bool> printAll("print",
-    cl::desc("Print every element of every output (the default without -o)"), cl::cat(category));
-static cl::opt<std::string> toName("to", cl::value_desc("phase"),
-    cl::desc("Evaluate after import, hwgq, bitpack, kernel, loops or target; the last two "
-             "compile and execute"), cl::cat(category));
-static cl::opt<std::string> randomSeed("random", cl::ValueOptional, cl::value_desc("seed"),
-    cl::desc("Random values for inputs that are not given, the same as in hwgq-run"),
+                                        cl::desc("[NAME=]IN.npy ..."),
+                                        cl::cat(category));
+static cl::opt<std::string>
+    directory("o", cl::value_desc("dir"),
+              cl::desc("Write each output to DIR/<index>_<name>.npy"),
+              cl::cat(category));
+static cl::opt<bool> printAll(
+    "print",
+    cl::desc("Print every element of every output (the default without -o)"),
     cl::cat(category));
-static cl::opt<std::string> batchName("batch", cl::value_desc("N|dynamic"),
-    cl::desc("The batch, in place of the file's; also that of random inputs"), cl::cat(category));
+static cl::opt<std::string>
+    toName("to", cl::value_desc("phase"),
+           cl::desc("Evaluate after import, hwgq, bitpack, kernel, loops or "
+                    "target; the last two "
+                    "compile and execute"),
+           cl::cat(category));
+static cl::opt<std::string> randomSeed(
+    "random", cl::ValueOptional, cl::value_desc("seed"),
+    cl::desc(
+        "Random values for inputs that are not given, the same as in hwgq-run"),
+    cl::cat(category));
+static cl::opt<std::string> batchName(
+    "batch", cl::value_desc("N|dynamic"),
+    cl::desc("The batch, in place of the file's; also that of random inputs"),
+    cl::cat(category));
 static cl::list<std::string> binds("bind", cl::value_desc("NAME=FILE.npy"),
-    cl::desc("Make an input a constant"), cl::cat(category));
-static cl::opt<std::string> targetName("target", cl::init("host"), cl::value_desc("name"),
-    cl::desc("Target of the kernel phase and those after it"), cl::cat(category));
-static cl::opt<std::string> kernel("kernel", cl::init("auto"), cl::value_desc("family"),
-    cl::desc("Force a kernel family"), cl::cat(category));
-static cl::opt<std::string> straightThrough("straight-through", cl::init("drop"),
-    cl::value_desc("drop|keep"),
-    cl::desc("Whether (a - b) + b of straight-through estimators becomes a"), cl::cat(category));
+                                   cl::desc("Make an input a constant"),
+                                   cl::cat(category));
+static cl::opt<std::string>
+    targetName("target", cl::init("host"), cl::value_desc("name"),
+               cl::desc("Target of the kernel phase and those after it"),
+               cl::cat(category));
+static cl::opt<std::string> kernel("kernel", cl::init("auto"),
+                                   cl::value_desc("family"),
+                                   cl::desc("Force a kernel family"),
+                                   cl::cat(category));
+static cl::opt<std::string> straightThrough(
+    "straight-through", cl::init("drop"), cl::value_desc("drop|keep"),
+    cl::desc("Whether (a - b) + b of straight-through estimators becomes a"),
+    cl::cat(category));
 
 /// Evaluates @main with the interpreter.
 static bool interpret(mlir::ModuleOp module, const InputOptions &options,
@@ -50,7 +69,8 @@ static bool interpret(mlir::ModuleOp module, const InputOptions &options,
     return false;
   std::vector<std::pair<ArrayRef<int64_t>, ArrayRef<char>>> inputs;
   for (const Array &array : *arrays)
-    inputs.push_back({array.shape(), {static_cast<const char *>(array.data), array.bytes}});
+    inputs.push_back(
+        {array.shape(), {static_cast<const char *>(array.data), array.bytes}});
   auto values = evaluateMain(module, inputs);
   if (failed(values))
     return false;
@@ -69,7 +89,9 @@ static bool interpret(mlir::ModuleOp module, const InputOptions &options,
 /// What the command line asks for; `random` inputs have the batch, too.
 static Error readOptions(Request &request, InputOptions &inputs) {
   std::vector<std::pair<StringRef, StringRef>> options = {
-      {"target", targetName}, {"kernel", kernel}, {"straight-through", straightThrough}};
+      {"target", targetName},
+      {"kernel", kernel},
+      {"straight-through", straightThrough}};
   if (!toName.empty())
     options.push_back({"to", toName});
   if (!batchName.empty())
@@ -82,13 +104,16 @@ static Error readOptions(Request &request, InputOptions &inputs) {
   inputs.files = inputFiles;
   inputs.random = randomSeed.getNumOccurrences() > 0;
   inputs.batch = request.load.batch.value_or(0);
-  if (!randomSeed.empty() && StringRef(randomSeed).getAsInteger(10, inputs.seed))
-    return createStringError("--random=" + randomSeed + ": a number from 0 to 2^64-1 is needed");
+  if (!randomSeed.empty() &&
+      StringRef(randomSeed).getAsInteger(10, inputs.seed))
+    return createStringError("--random=" + randomSeed +
+                             ": a number from 0 to 2^64-1 is needed");
   return Error::success();
 }
 
 /// Loads the model, brings it to the phase and evaluates it.
-static bool evaluateModel(std::vector<Port> &ports, std::vector<Array> &results) {
+static bool evaluateModel(std::vector<Port> &ports,
+                          std::vector<Array> &results) {
   Request request;
   InputOptions inputs;
   if (Error error = readOptions(request, inputs)) {
@@ -135,9 +160,11 @@ static bool evaluateModel(std::vector<Port> &ports, std::vector<Array> &results)
 
 int main(int argc, char **argv) {
   InitLLVM init(argc, argv);
-  cl::SetVersionPrinter([](raw_ostream &os) { os << "hwgq-eval " HWGQ_VERSION "\n"; });
+  cl::SetVersionPrinter(
+      [](raw_ostream &os) { os << "hwgq-eval " HWGQ_VERSION "\n"; });
   cl::HideUnrelatedOptions(category);
-  cl::ParseCommandLineOptions(argc, argv,
+  cl::ParseCommandLineOptions(
+      argc, argv,
       "the reference interpreter: evaluates a network exactly, op by op\n");
   // The linker resets command-line options: keep what is needed after it.
   const std::string output = directory;

@@ -23,7 +23,8 @@
 namespace hwgq {
 
 /// Packs codes, `bits` each, without gaps and lowest bits first.
-llvm::SmallVector<uint8_t> packCodes(llvm::ArrayRef<uint8_t> codes, unsigned bits);
+llvm::SmallVector<uint8_t> packCodes(llvm::ArrayRef<uint8_t> codes,
+                                     unsigned bits);
 
 /// The inverse of packCodes for `count` codes; `bytes` must be long enough.
 llvm::SmallVector<uint8_t> unpackCodes(llvm::ArrayRef<uint8_t> bytes,

@@ -21,7 +21,8 @@ using mlir::Value;
 /// 8 bits wide but for i1 (2- and 4-bit integers are held in i8).
 Type convertElementType(Type type);
 
-/// Builds tensor arithmetic and data movement of the hwgq phase at one location.
+/// Builds tensor arithmetic and data movement of the hwgq phase at one
+/// location.
 class TensorBuilder {
 public:
   TensorBuilder(OpBuilder &b, Location loc) : b(b), loc(loc) {}
@@ -51,7 +52,9 @@ public:
   /// Numpy broadcast of `v` to `sizes`: a rank-reduced value under one
   /// `linalg.broadcast`; constants lose all their unit dimensions.
   Value broadcastTo(Value v, ArrayRef<OpFoldResult> sizes);
-  Value broadcastLike(Value v, Value like) { return broadcastTo(v, sizes(like)); }
+  Value broadcastLike(Value v, Value like) {
+    return broadcastTo(v, sizes(like));
+  }
   /// Inserts `dims` (positions in the result) of the sizes given by `sizes`.
   Value broadcastDims(Value v, ArrayRef<OpFoldResult> sizes,
                       ArrayRef<int64_t> dims);

@@ -1,4 +1,5 @@
-//===- Load.h - a network from a file -----------------------------*- C++ -*-===//
+//===- Load.h - a network from a file -----------------------------*- C++
+//-*-===//
 #ifndef HWGQ_IMPORT_LOAD_H
 #define HWGQ_IMPORT_LOAD_H
 

@@ -1,4 +1,5 @@
-//===- Preprocess.h - images as people have them ------------------*- C++ -*-===//
+//===- Preprocess.h - images as people have them ------------------*- C++
+//-*-===//
 #ifndef HWGQ_IMPORT_PREPROCESS_H
 #define HWGQ_IMPORT_PREPROCESS_H
 
@@ -13,8 +14,8 @@ namespace hwgq {
 /// `x = f32(f32(f32(u8 / scale) - mean) / std)` per channel.
 struct Preprocessing {
   std::string input;
-  bool bytes = false; ///< u8 instead of f32
-  bool nhwc = false;  ///< channels last instead of NCHW
+  bool bytes = false;                  ///< u8 instead of f32
+  bool nhwc = false;                   ///< channels last instead of NCHW
   std::vector<float> scale, mean, std; ///< empty: absent; 1 or one per channel
 
   static llvm::Expected<Preprocessing> parse(llvm::StringRef text);

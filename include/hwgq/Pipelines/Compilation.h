@@ -9,7 +9,15 @@
 namespace hwgq {
 
 /// The form of what compilation gives.
-enum class EmitKind { SharedLibrary, Object, Assembly, LLVM, MLIR, PTX, Header };
+enum class EmitKind {
+  SharedLibrary,
+  Object,
+  Assembly,
+  LLVM,
+  MLIR,
+  PTX,
+  Header
+};
 
 /// Null if `kind` can be made for `target`, else what can.
 const char *refusesEmit(const TargetSpec &target, EmitKind kind);

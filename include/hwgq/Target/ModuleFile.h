@@ -14,7 +14,7 @@ namespace hwgq {
 /// One input or output of a network.
 struct TensorInfo {
   std::string name;
-  uint32_t dtype;             ///< enum hwgq_dtype
+  uint32_t dtype; ///< enum hwgq_dtype
   bool output;
   std::vector<int64_t> shape; ///< -1 is the batch
 };
@@ -31,8 +31,8 @@ struct ModuleInfo {
 
 /// The inputs, outputs, batch and workspace (constant and per batch) that
 /// `outline-tasks` notes on a module.
-llvm::Expected<ModuleInfo> describeModule(mlir::ModuleOp module,
-                                          std::pair<int64_t, int64_t> &workspace);
+llvm::Expected<ModuleInfo>
+describeModule(mlir::ModuleOp module, std::pair<int64_t, int64_t> &workspace);
 
 /// Translates a module of the LLVM dialect (with `hwgq_run` and `hwgq.layers`)
 /// and adds the record and the entry symbol; `workspace` is constant and per

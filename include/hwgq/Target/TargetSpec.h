@@ -16,10 +16,10 @@ namespace hwgq {
 struct TargetSpec {
   enum class Arch { X86_64, AArch64, NVPTX };
 
-  std::string name;   ///< As given: "x86-64-v3", "aarch64+dotprod", ...
+  std::string name; ///< As given: "x86-64-v3", "aarch64+dotprod", ...
   Arch arch;
-  std::string triple; ///< "x86_64-unknown-linux-gnu"
-  std::string cpu;    ///< LLVM's name of the CPU
+  std::string triple;       ///< "x86_64-unknown-linux-gnu"
+  std::string cpu;          ///< LLVM's name of the CPU
   std::string llvmFeatures; ///< LLVM's feature string on top of the CPU
 
   /// CPU features that code generation may use and a machine must have, as
@@ -45,9 +45,9 @@ struct TargetSpec {
 };
 
 /// The target that `name` means: host, x86-64-v2, x86-64-v3, x86-64-v4, a name
-/// of an x86 CPU that LLVM knows and that has at least v2, aarch64 or an Arm CPU
-/// that LLVM knows (neoverse-v2, apple-m1), both with or without +features, or
-/// nvptx-sm_NN. An error lists what there is.
+/// of an x86 CPU that LLVM knows and that has at least v2, aarch64 or an Arm
+/// CPU that LLVM knows (neoverse-v2, apple-m1), both with or without +features,
+/// or nvptx-sm_NN. An error lists what there is.
 llvm::Expected<TargetSpec> resolveTarget(llvm::StringRef name);
 
 } // namespace hwgq

@@ -50,7 +50,8 @@ void hwgq::emitTasks(OpBuilder &builder, Location loc,
 
 namespace {
 
-/// A rectangular copy: target[targetOffset + i] = source[sourceOffset + i * stride].
+/// A rectangular copy: target[targetOffset + i] = source[sourceOffset + i *
+/// stride].
 struct Copy {
   Value source, target;
   SmallVector<OpFoldResult> sizes;
@@ -92,7 +93,8 @@ struct Copy {
       memref::StoreOp::create(b, loc, v, target, to);
       return;
     }
-    auto type = VectorType::get({lanes}, getElementTypeOrSelf(source.getType()));
+    auto type =
+        VectorType::get({lanes}, getElementTypeOrSelf(source.getType()));
     Value v = vector::LoadOp::create(b, loc, type, source, from);
     vector::StoreOp::create(b, loc, v, target, to);
   }
@@ -106,15 +108,16 @@ struct Copy {
     Value upper = getValueOrCreateConstantIndexOp(b, loc, sizes[depth]);
     bool last = depth + 1 == sizes.size();
     auto loop = [&](Value from, Value to, Value step, bool vector) {
-      scf::ForOp::create(b, loc, from, to, step, ValueRange{},
-                         [&](OpBuilder &inner, Location l, Value iv, ValueRange) {
-                           ivs[depth] = iv;
-                           if (last)
-                             element(inner, l, ivs, vector ? lanes : 0);
-                           else
-                             loops(inner, l, ivs, depth + 1, lanes);
-                           scf::YieldOp::create(inner, l);
-                         });
+      scf::ForOp::create(
+          b, loc, from, to, step, ValueRange{},
+          [&](OpBuilder &inner, Location l, Value iv, ValueRange) {
+            ivs[depth] = iv;
+            if (last)
+              element(inner, l, ivs, vector ? lanes : 0);
+            else
+              loops(inner, l, ivs, depth + 1, lanes);
+            scf::YieldOp::create(inner, l);
+          });
     };
     std::optional<int64_t> size = getConstantIntValue(sizes[depth]);
     bool contiguous = last && isConstantIntValue(sourceStrides[depth], 1) &&
@@ -151,8 +154,7 @@ Value allocate(OpBuilder &b, Location loc, MemRefType type,
   return memref::AllocOp::create(b, loc, type, dynamic);
 }
 
-template <typename OpTy>
-struct DataPattern : OpConversionPattern<OpTy> {
+template <typename OpTy> struct DataPattern : OpConversionPattern<OpTy> {
   DataPattern(const TypeConverter &converter, MLIRContext *context,
               int64_t lanes)
       : OpConversionPattern<OpTy>(converter, context), lanes(lanes) {}
@@ -166,8 +168,9 @@ struct DataPattern : OpConversionPattern<OpTy> {
 
 struct ConvertEmpty : DataPattern<tensor::EmptyOp> {
   using DataPattern::DataPattern;
-  LogicalResult matchAndRewrite(tensor::EmptyOp op, OpAdaptor adaptor,
-                                ConversionPatternRewriter &rewriter) const override {
+  LogicalResult
+  matchAndRewrite(tensor::EmptyOp op, OpAdaptor adaptor,
+                  ConversionPatternRewriter &rewriter) const override {
     rewriter.replaceOpWithNewOp<memref::AllocOp>(op, memrefType(op.getType()),
                                                  adaptor.getDynamicSizes());
     return success();
@@ -177,8 +180,9 @@ struct ConvertEmpty : DataPattern<tensor::EmptyOp> {
 /// Constants become globals with the alignment of the widest vectors.
 struct ConvertConstant : DataPattern<arith::ConstantOp> {
   using DataPattern::DataPattern;
-  LogicalResult matchAndRewrite(arith::ConstantOp op, OpAdaptor,
-                                ConversionPatternRewriter &rewriter) const override {
+  LogicalResult
+  matchAndRewrite(arith::ConstantOp op, OpAdaptor,
+                  ConversionPatternRewriter &rewriter) const override {
     auto type = dyn_cast<RankedTensorType>(op.getType());
     auto value = dyn_cast<ElementsAttr>(op.getValue());
     if (!type || !value)
@@ -191,8 +195,9 @@ struct ConvertConstant : DataPattern<arith::ConstantOp> {
 
 struct ConvertDim : DataPattern<tensor::DimOp> {
   using DataPattern::DataPattern;
-  LogicalResult matchAndRewrite(tensor::DimOp op, OpAdaptor adaptor,
-                                ConversionPatternRewriter &rewriter) const override {
+  LogicalResult
+  matchAndRewrite(tensor::DimOp op, OpAdaptor adaptor,
+                  ConversionPatternRewriter &rewriter) const override {
     rewriter.replaceOpWithNewOp<memref::DimOp>(op, adaptor.getSource(),
                                                adaptor.getIndex());
     return success();
@@ -201,8 +206,9 @@ struct ConvertDim : DataPattern<tensor::DimOp> {
 
 struct ConvertExpand : DataPattern<tensor::ExpandShapeOp> {
   using DataPattern::DataPattern;
-  LogicalResult matchAndRewrite(tensor::ExpandShapeOp op, OpAdaptor adaptor,
-                                ConversionPatternRewriter &rewriter) const override {
+  LogicalResult
+  matchAndRewrite(tensor::ExpandShapeOp op, OpAdaptor adaptor,
+                  ConversionPatternRewriter &rewriter) const override {
     SmallVector<OpFoldResult> sizes = getMixedValues(
         op.getStaticOutputShape(), adaptor.getOutputShape(), rewriter);
     rewriter.replaceOpWithNewOp<memref::ExpandShapeOp>(
@@ -214,8 +220,9 @@ struct ConvertExpand : DataPattern<tensor::ExpandShapeOp> {
 
 struct ConvertCollapse : DataPattern<tensor::CollapseShapeOp> {
   using DataPattern::DataPattern;
-  LogicalResult matchAndRewrite(tensor::CollapseShapeOp op, OpAdaptor adaptor,
-                                ConversionPatternRewriter &rewriter) const override {
+  LogicalResult
+  matchAndRewrite(tensor::CollapseShapeOp op, OpAdaptor adaptor,
+                  ConversionPatternRewriter &rewriter) const override {
     rewriter.replaceOpWithNewOp<memref::CollapseShapeOp>(
         op, memrefType(op.getType()), adaptor.getSrc(),
         op.getReassociationIndices());
@@ -225,8 +232,9 @@ struct ConvertCollapse : DataPattern<tensor::CollapseShapeOp> {
 
 struct ConvertCast : DataPattern<tensor::CastOp> {
   using DataPattern::DataPattern;
-  LogicalResult matchAndRewrite(tensor::CastOp op, OpAdaptor adaptor,
-                                ConversionPatternRewriter &rewriter) const override {
+  LogicalResult
+  matchAndRewrite(tensor::CastOp op, OpAdaptor adaptor,
+                  ConversionPatternRewriter &rewriter) const override {
     rewriter.replaceOpWithNewOp<memref::CastOp>(op, memrefType(op.getType()),
                                                 adaptor.getSource());
     return success();
@@ -235,8 +243,9 @@ struct ConvertCast : DataPattern<tensor::CastOp> {
 
 struct ConvertExtractSlice : DataPattern<tensor::ExtractSliceOp> {
   using DataPattern::DataPattern;
-  LogicalResult matchAndRewrite(tensor::ExtractSliceOp op, OpAdaptor adaptor,
-                                ConversionPatternRewriter &rewriter) const override {
+  LogicalResult
+  matchAndRewrite(tensor::ExtractSliceOp op, OpAdaptor adaptor,
+                  ConversionPatternRewriter &rewriter) const override {
     Location loc = op.getLoc();
     // The copy has the rank of the source; dropped unit dimensions come off
     // by a reshape.
@@ -257,10 +266,12 @@ struct ConvertExtractSlice : DataPattern<tensor::ExtractSliceOp> {
     if (result.getRank() != full.getRank()) {
       std::optional<SmallVector<ReassociationIndices>> groups =
           getReassociationIndicesForReshape(
-              RankedTensorType::get(shape, full.getElementType()), op.getType());
+              RankedTensorType::get(shape, full.getElementType()),
+              op.getType());
       if (!groups)
         return rewriter.notifyMatchFailure(op, "rank reduction has no reshape");
-      buffer = memref::CollapseShapeOp::create(rewriter, loc, result, buffer, *groups);
+      buffer = memref::CollapseShapeOp::create(rewriter, loc, result, buffer,
+                                               *groups);
     }
     rewriter.replaceOp(op, buffer);
     return success();
@@ -269,8 +280,9 @@ struct ConvertExtractSlice : DataPattern<tensor::ExtractSliceOp> {
 
 struct ConvertInsertSlice : DataPattern<tensor::InsertSliceOp> {
   using DataPattern::DataPattern;
-  LogicalResult matchAndRewrite(tensor::InsertSliceOp op, OpAdaptor adaptor,
-                                ConversionPatternRewriter &rewriter) const override {
+  LogicalResult
+  matchAndRewrite(tensor::InsertSliceOp op, OpAdaptor adaptor,
+                  ConversionPatternRewriter &rewriter) const override {
     Location loc = op.getLoc();
     if (op.getSourceType().getRank() != op.getType().getRank())
       return rewriter.notifyMatchFailure(op, "rank-reducing insertion");
@@ -294,8 +306,9 @@ struct ConvertInsertSlice : DataPattern<tensor::InsertSliceOp> {
 
 struct ConvertConcat : DataPattern<tensor::ConcatOp> {
   using DataPattern::DataPattern;
-  LogicalResult matchAndRewrite(tensor::ConcatOp op, OpAdaptor adaptor,
-                                ConversionPatternRewriter &rewriter) const override {
+  LogicalResult
+  matchAndRewrite(tensor::ConcatOp op, OpAdaptor adaptor,
+                  ConversionPatternRewriter &rewriter) const override {
     Location loc = op.getLoc();
     int64_t dim = op.getDim();
     auto sizeOf = [&](Value v, int64_t d) {
@@ -321,8 +334,9 @@ struct ConvertConcat : DataPattern<tensor::ConcatOp> {
 
 struct ConvertSplat : DataPattern<tensor::SplatOp> {
   using DataPattern::DataPattern;
-  LogicalResult matchAndRewrite(tensor::SplatOp op, OpAdaptor adaptor,
-                                ConversionPatternRewriter &rewriter) const override {
+  LogicalResult
+  matchAndRewrite(tensor::SplatOp op, OpAdaptor adaptor,
+                  ConversionPatternRewriter &rewriter) const override {
     Location loc = op.getLoc();
     Value buffer = memref::AllocOp::create(
         rewriter, loc, memrefType(op.getType()), adaptor.getDynamicSizes());
@@ -346,8 +360,9 @@ struct ConvertSplat : DataPattern<tensor::SplatOp> {
 
 struct ConvertExtract : DataPattern<tensor::ExtractOp> {
   using DataPattern::DataPattern;
-  LogicalResult matchAndRewrite(tensor::ExtractOp op, OpAdaptor adaptor,
-                                ConversionPatternRewriter &rewriter) const override {
+  LogicalResult
+  matchAndRewrite(tensor::ExtractOp op, OpAdaptor adaptor,
+                  ConversionPatternRewriter &rewriter) const override {
     rewriter.replaceOpWithNewOp<memref::LoadOp>(op, adaptor.getTensor(),
                                                 adaptor.getIndices());
     return success();
@@ -356,8 +371,9 @@ struct ConvertExtract : DataPattern<tensor::ExtractOp> {
 
 struct ConvertFromElements : DataPattern<tensor::FromElementsOp> {
   using DataPattern::DataPattern;
-  LogicalResult matchAndRewrite(tensor::FromElementsOp op, OpAdaptor adaptor,
-                                ConversionPatternRewriter &rewriter) const override {
+  LogicalResult
+  matchAndRewrite(tensor::FromElementsOp op, OpAdaptor adaptor,
+                  ConversionPatternRewriter &rewriter) const override {
     Location loc = op.getLoc();
     MemRefType type = memrefType(op.getType());
     Value buffer = memref::AllocOp::create(rewriter, loc, type);

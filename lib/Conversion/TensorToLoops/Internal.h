@@ -12,9 +12,10 @@ namespace hwgq {
 
 /// One scf.forall over the product of `sizes`; the body gets one index for
 /// each size. No sizes: a single task.
-void emitTasks(mlir::OpBuilder &builder, mlir::Location loc,
-               llvm::ArrayRef<mlir::OpFoldResult> sizes,
-               llvm::function_ref<void(mlir::OpBuilder &, mlir::ValueRange)> body);
+void emitTasks(
+    mlir::OpBuilder &builder, mlir::Location loc,
+    llvm::ArrayRef<mlir::OpFoldResult> sizes,
+    llvm::function_ref<void(mlir::OpBuilder &, mlir::ValueRange)> body);
 
 void populateGenericToLoopsPatterns(mlir::RewritePatternSet &patterns,
                                     const mlir::TypeConverter &converter,

@@ -108,9 +108,9 @@ LogicalResult StepAttr::verify(function_ref<InFlightDiagnostic()> emitError,
       return emitError() << "breakpoint " << i << " is NaN";
     if (i == 0)
       continue;
-    bool sorted = breakpoints[i - 1] < breakpoints[i] ||
-                  (breakpoints[i - 1] == breakpoints[i] &&
-                   (closed[i - 1] || !closed[i]));
+    bool sorted =
+        breakpoints[i - 1] < breakpoints[i] ||
+        (breakpoints[i - 1] == breakpoints[i] && (closed[i - 1] || !closed[i]));
     if (!sorted)
       return emitError() << "breakpoint " << i << " is out of order";
   }
@@ -126,8 +126,7 @@ int32_t StepAttr::evaluate(float x) const {
   size_t low = 0, high = points.size();
   while (low < high) {
     size_t middle = (low + high) / 2;
-    bool passed =
-        x > points[middle] || (closed[middle] && x == points[middle]);
+    bool passed = x > points[middle] || (closed[middle] && x == points[middle]);
     (passed ? low : high) = passed ? middle + 1 : middle;
   }
   return getValues()[low];
@@ -199,7 +198,8 @@ static void printFloat(AsmPrinter &printer, float value) {
     std::string text = llvm::formatv("{0:e8}", double(value)).str();
     for (int digits = 1; digits < 9; ++digits) {
       std::string shorter;
-      llvm::raw_string_ostream(shorter) << llvm::format("%.*e", digits, double(value));
+      llvm::raw_string_ostream(shorter)
+          << llvm::format("%.*e", digits, double(value));
       if (float(std::strtod(shorter.c_str(), nullptr)) == value) {
         text = shorter;
         break;
@@ -268,7 +268,9 @@ Attribute StepAttr::parse(AsmParser &parser, Type) {
     closed.push_back(side == "ge");
     return parseFloat(parser, points.emplace_back());
   };
-  auto parseValue = [&]() { return parser.parseInteger(values.emplace_back()); };
+  auto parseValue = [&]() {
+    return parser.parseInteger(values.emplace_back());
+  };
   if (parser.parseLess() ||
       parser.parseCommaSeparatedList(AsmParser::Delimiter::Square,
                                      parsePoint) ||
@@ -314,9 +316,10 @@ static bool printShortForm(StepAttr step, DialectAsmPrinter &printer) {
     return true;
   }
   float scale = float(double(step.getBreakpoints()[1]) / 1.5);
-  for (float s : {scale, std::nextafterf(scale, 0.0f),
-                  std::nextafterf(scale, 2 * scale)})
-    if (s > 0 && std::isfinite(s * 256) && step == getHalfWave(context, s, bits)) {
+  for (float s :
+       {scale, std::nextafterf(scale, 0.0f), std::nextafterf(scale, 2 * scale)})
+    if (s > 0 && std::isfinite(s * 256) &&
+        step == getHalfWave(context, s, bits)) {
       printer << "half_wave<";
       printFloat(printer, s);
       printer << ", " << bits << ">";
@@ -346,7 +349,8 @@ Attribute HWGQDialect::parseAttribute(DialectAsmParser &parser,
 
 void HWGQDialect::printAttribute(Attribute attr,
                                  DialectAsmPrinter &printer) const {
-  if (auto step = dyn_cast<StepAttr>(attr); step && printShortForm(step, printer))
+  if (auto step = dyn_cast<StepAttr>(attr);
+      step && printShortForm(step, printer))
     return;
   (void)generatedAttributePrinter(attr, printer);
 }

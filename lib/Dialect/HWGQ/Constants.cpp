@@ -83,8 +83,8 @@ hwgq::ConstantOp hwgq::createConstant(OpBuilder &builder, Location loc,
                                       ArrayRef<uint8_t> codes) {
   unsigned bits = cast<CodeType>(type.getElementType()).getBits();
   SmallVector<uint8_t> bytes = packCodes(codes, bits);
-  auto attrType = RankedTensorType::get({int64_t(bytes.size())},
-                                        builder.getIntegerType(8));
+  auto attrType =
+      RankedTensorType::get({int64_t(bytes.size())}, builder.getIntegerType(8));
   ElementsAttr attr = makeElements(
       attrType,
       ArrayRef(reinterpret_cast<const char *>(bytes.data()), bytes.size()),

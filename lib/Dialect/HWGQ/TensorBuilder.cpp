@@ -1,7 +1,7 @@
 //===- TensorBuilder.cpp - tensor arithmetic at one location --------------===//
 #include "hwgq/Dialect/TensorBuilder.h"
-#include "hwgq/Dialect/SmallFloats.h"
 #include "hwgq/Dialect/HWGQ.h"
+#include "hwgq/Dialect/SmallFloats.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/Dialect/Math/IR/Math.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
@@ -84,8 +84,7 @@ OpFoldResult TensorBuilder::size(Value v, int64_t dim) {
       if (product == 1)
         return from;
       Value count = getValueOrCreateConstantIndexOp(b, loc, from);
-      return make<arith::MulIOp>(count,
-                                 make<arith::ConstantIndexOp>(product));
+      return make<arith::MulIOp>(count, make<arith::ConstantIndexOp>(product));
     }
     auto [source, at] = sizeSource(op, dim);
     if (!source)
@@ -159,15 +158,18 @@ Value TensorBuilder::constant(ArrayRef<int64_t> shape, ArrayRef<float> values) {
       mlir::cast<TypedAttr>(makeElements(type, bytes, "constant")));
 }
 
-Value TensorBuilder::constant(ArrayRef<int64_t> shape, ArrayRef<int64_t> values) {
+Value TensorBuilder::constant(ArrayRef<int64_t> shape,
+                              ArrayRef<int64_t> values) {
   auto type = RankedTensorType::get(shape, b.getI64Type());
   return make<arith::ConstantOp>(DenseElementsAttr::get(type, values));
 }
 
-Value TensorBuilder::alongDim(Value like, ArrayRef<float> values, unsigned dim) {
+Value TensorBuilder::alongDim(Value like, ArrayRef<float> values,
+                              unsigned dim) {
   int64_t rank = typeOf(like).getRank();
   if (llvm::all_of(values, [&](float v) {
-        return llvm::bit_cast<uint32_t>(v) == llvm::bit_cast<uint32_t>(values[0]);
+        return llvm::bit_cast<uint32_t>(v) ==
+               llvm::bit_cast<uint32_t>(values[0]);
       })) {
     auto type = RankedTensorType::get({}, b.getF32Type());
     Value c = make<arith::ConstantOp>(DenseElementsAttr::get(type, values[0]));
@@ -186,7 +188,7 @@ Value TensorBuilder::alongDim(Value like, ArrayRef<float> values, unsigned dim) 
 //===----------------------------------------------------------------------===//
 
 Value TensorBuilder::broadcastDims(Value v, ArrayRef<OpFoldResult> sizes,
-                             ArrayRef<int64_t> dims) {
+                                   ArrayRef<int64_t> dims) {
   if (dims.empty())
     return v;
   Value init = empty(sizes, getElementTypeOrSelf(v));
@@ -267,9 +269,8 @@ Value TensorBuilder::transpose(Value v, ArrayRef<int64_t> perm) {
     auto result = RankedTensorType::get(shape, type.getElementType());
     if (!type.getElementType().isInteger(1))
       if (auto bytes = getElementBytes(attr, storage)) {
-        SmallVector<char> moved =
-            permuteBytes(*bytes, type.getShape(), perm,
-                         type.getElementTypeBitWidth() / 8);
+        SmallVector<char> moved = permuteBytes(
+            *bytes, type.getShape(), perm, type.getElementTypeBitWidth() / 8);
         return make<arith::ConstantOp>(
             mlir::cast<TypedAttr>(makeElements(result, moved, "transposed")));
       }
@@ -305,8 +306,10 @@ static void matchGroups(ArrayRef<int64_t> from, ArrayRef<int64_t> to,
     i = i0 - 1;
     j = j0 - 1;
   }
-  ReassociationIndices restFrom = llvm::to_vector<2>(llvm::seq<int64_t>(0, i + 1));
-  ReassociationIndices restTo = llvm::to_vector<2>(llvm::seq<int64_t>(0, j + 1));
+  ReassociationIndices restFrom =
+      llvm::to_vector<2>(llvm::seq<int64_t>(0, i + 1));
+  ReassociationIndices restTo =
+      llvm::to_vector<2>(llvm::seq<int64_t>(0, j + 1));
   if (!fromGroups.empty() && (restFrom.empty() || restTo.empty())) {
     // Unit sizes without a partner join the leftmost group.
     restFrom.append(fromGroups.back().begin(), fromGroups.back().end());
@@ -335,8 +338,7 @@ Value TensorBuilder::reshape(Value v, ArrayRef<int64_t> shape) {
     for (int64_t s : shape)
       sizes.push_back(b.getIndexAttr(ShapedType::isDynamic(s) ? 0 : s));
     Value none = empty(sizes, element);
-    return none.getType() == result ? none
-                                    : make<tensor::CastOp>(result, none);
+    return none.getType() == result ? none : make<tensor::CastOp>(result, none);
   }
   SmallVector<ReassociationIndices> fromGroups, toGroups;
   matchGroups(type.getShape(), shape, fromGroups, toGroups);
@@ -388,7 +390,7 @@ Value TensorBuilder::toChannelsFirst(Value v) {
 //===----------------------------------------------------------------------===//
 
 Value TensorBuilder::slice(Value v, unsigned dim, int64_t offset, int64_t size,
-                     int64_t stride) {
+                           int64_t stride) {
   RankedTensorType type = typeOf(v);
   if (size == 0)
     offset = 0; // which may lie at the end
@@ -410,7 +412,7 @@ Value TensorBuilder::concat(ArrayRef<Value> values, unsigned dim) {
 }
 
 Value TensorBuilder::pad(Value v, ArrayRef<int64_t> low, ArrayRef<int64_t> high,
-                   double value) {
+                         double value) {
   SmallVector<int64_t> lo(low), hi(high);
   RankedTensorType type = typeOf(v);
   for (unsigned d = 0; d < lo.size(); ++d) {
@@ -453,8 +455,9 @@ Value TensorBuilder::pad(Value v, ArrayRef<int64_t> low, ArrayRef<int64_t> high,
   return v;
 }
 
-Value TensorBuilder::reduce(Value v, ArrayRef<int64_t> axes, TypedAttr init,
-                      llvm::function_ref<Value(OpBuilder &, Value, Value)> body) {
+Value TensorBuilder::reduce(
+    Value v, ArrayRef<int64_t> axes, TypedAttr init,
+    llvm::function_ref<Value(OpBuilder &, Value, Value)> body) {
   int64_t rank = typeOf(v).getRank();
   SmallVector<OpFoldResult> from = sizes(v), to;
   SmallVector<AffineExpr> kept;
@@ -481,13 +484,13 @@ Value TensorBuilder::reduce(Value v, ArrayRef<int64_t> axes, TypedAttr init,
       ->getResult(0);
 }
 
-Value TensorBuilder::keepDims(Value reduced, ArrayRef<int64_t> axes, int64_t rank) {
+Value TensorBuilder::keepDims(Value reduced, ArrayRef<int64_t> axes,
+                              int64_t rank) {
   SmallVector<int64_t> shape;
   unsigned next = 0;
   for (int64_t d = 0; d < rank; ++d)
-    shape.push_back(llvm::is_contained(axes, d)
-                        ? 1
-                        : typeOf(reduced).getDimSize(next++));
+    shape.push_back(
+        llvm::is_contained(axes, d) ? 1 : typeOf(reduced).getDimSize(next++));
   return reshape(reduced, shape);
 }
 
@@ -521,7 +524,8 @@ static Value narrowTo(TensorBuilder &b, Value v, Type to) {
   return b.make<arith::ShRSIOp>(up, shift);
 }
 
-static Value resizeInt(TensorBuilder &b, Value v, bool fromUnsigned, Type element) {
+static Value resizeInt(TensorBuilder &b, Value v, bool fromUnsigned,
+                       Type element) {
   unsigned from = getElementTypeOrSelf(v).getIntOrFloatBitWidth();
   unsigned to = element.getIntOrFloatBitWidth();
   RankedTensorType type = TensorBuilder::withElement(v, element);
@@ -576,7 +580,8 @@ Value TensorBuilder::cast(Value v, Type from, Type to, bool saturate) {
   bool fromFloat = isa<FloatType>(from), toFloat = isa<FloatType>(to);
   if (fromFloat && toFloat) {
     unsigned a = from.getIntOrFloatBitWidth(), c = to.getIntOrFloatBitWidth();
-    return a < c ? make<arith::ExtFOp>(type, v) : make<arith::TruncFOp>(type, v);
+    return a < c ? make<arith::ExtFOp>(type, v)
+                 : make<arith::TruncFOp>(type, v);
   }
   if (to.isInteger(1))
     return fromFloat ? cmpf(arith::CmpFPredicate::UNE, v, splat(v, 0))

@@ -419,14 +419,13 @@ void hwgq::onnx::addMovement(std::vector<Operator> &table) {
                     legacy("round_mode", Kind::String)},
                    inferCast,
                    upgradeCast});
-  table.push_back(
-      {"CastLike",
-       {15, 19, 21, 23, 24, 25},
-       {2, 2},
-       {1, 1},
-       {intAttr("saturate", 1), legacy("round_mode", Kind::String)},
-       nullptr,
-       upgradeCastLike});
+  table.push_back({"CastLike",
+                   {15, 19, 21, 23, 24, 25},
+                   {2, 2},
+                   {1, 1},
+                   {intAttr("saturate", 1), legacy("round_mode", Kind::String)},
+                   nullptr,
+                   upgradeCastLike});
   table.push_back({"Transpose",
                    {1, 13, 21, 23, 24, 25},
                    {1, 1},

@@ -94,8 +94,8 @@ TEST(Import, HoldsLargeWeightsOnce) {
   EXPECT_LT(residentBytes() - before, size + size / 4);
   module->walk([&](mlir::Operation *op) {
     if (onnx::getOperatorName(op) == "Constant")
-      EXPECT_TRUE(llvm::isa<mlir::DenseResourceElementsAttr>(
-          op->getAttr("value")));
+      EXPECT_TRUE(
+          llvm::isa<mlir::DenseResourceElementsAttr>(op->getAttr("value")));
   });
 }
 
@@ -139,8 +139,7 @@ TEST(Import, RefusesExternalDataWithoutAFolder) {
   entry->set_value("data.bin");
   mlir::MLIRContext context;
   std::string errors = errorsOf(context, [&] {
-    EXPECT_FALSE(
-        importOnnxFromMemory(model.SerializeAsString(), "", &context));
+    EXPECT_FALSE(importOnnxFromMemory(model.SerializeAsString(), "", &context));
   });
   EXPECT_NE(errors.find("has no folder"), std::string::npos) << errors;
 }
