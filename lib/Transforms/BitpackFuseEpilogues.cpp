@@ -105,12 +105,23 @@ bool keepsBatch(tensor::CollapseShapeOp op) {
          });
 }
 
+/// Bytes of a tensor of 32-bit elements.
+double bytesOf(ArrayRef<int64_t> shape) {
+  double bytes = 4;
+  for (int64_t size : shape)
+    bytes *= double(size);
+  return bytes;
+}
+
 /// Whether memory of a task holds `rows` times the dimensions `row`.
 bool fitsTask(int64_t rows, ArrayRef<int64_t> row) {
-  double bytes = 4.0 * double(rows);
-  for (int64_t size : row)
-    bytes *= double(size);
-  return bytes <= double(bitpack::kTaskBytes);
+  return double(rows) * bytesOf(row) <= double(bitpack::kTaskBytes);
+}
+
+/// Whether the `f32` kernel computes a contraction.
+bool hasFloatKernel(Operation *op) {
+  auto kernel = op->getAttrOfType<StringAttr>("kernel");
+  return kernel && kernel.getValue() == "f32";
 }
 
 /// An image turned to channels last, from rows of its width.
@@ -249,18 +260,14 @@ private:
     if (found == groupOf.end() || !last->hasOneUse())
       return std::nullopt;
     const Group &group = groups[found->second];
-    auto kernel = group.front()->getAttrOfType<StringAttr>("kernel");
-    if (!isa<bitpack::Conv2DOp>(group.front()) || !kernel ||
-        kernel.getValue() != "f32")
+    if (!isa<bitpack::Conv2DOp>(group.front()) ||
+        !hasFloatKernel(group.front()))
       return std::nullopt;
     auto isInside = [&](Operation *user) { return group.contains(user); };
     for (Operation *op : group)
       if (op != last && !llvm::all_of(op->getUsers(), isInside))
         return std::nullopt;
-    double bytes = 4; // of an image
-    for (int64_t size : shapeOf(last->getResult(0)).drop_front())
-      bytes *= double(size);
-    if (!(bytes > kNear))
+    if (bytesOf(shapeOf(last->getResult(0)).drop_front()) <= kNear)
       return std::nullopt;
     return found->second;
   }
@@ -291,8 +298,7 @@ private:
   static bool takesParts(Operation *root, linalg::GenericOp producer) {
     constexpr size_t kFewOps = 8;
     ArrayRef<int64_t> shape = shapeOf(producer.getResult(0));
-    auto kernel = root->getAttrOfType<StringAttr>("kernel");
-    bool floats = kernel && kernel.getValue() == "f32";
+    bool floats = hasFloatKernel(root);
     if (isa<tensor::CollapseShapeOp>(root))
       return fitsTask(1, shape.drop_front());
     if (isa<bitpack::Conv2DOp>(root))

@@ -63,8 +63,7 @@ bool hwgq::readsInput(Value value) {
   return false;
 }
 
-/// The operands that carry elements.
-static SmallVector<Value> sourcesOf(Operation *op) {
+SmallVector<Value> hwgq::sourcesOf(Operation *op) {
   if (auto concat = dyn_cast<tensor::ConcatOp>(op))
     return llvm::to_vector(concat.getInputs());
   return {op->getOperand(0)};
@@ -184,55 +183,4 @@ Value hwgq::pullAffine(OpBuilder &builder, Operation *op) {
   }
   return AffineOp::create(builder, op->getLoc(), moved->getResult(0),
                           builder.getDenseF32ArrayAttr(scales));
-}
-
-//===----------------------------------------------------------------------===//
-// Levels
-//===----------------------------------------------------------------------===//
-
-static void sortLevels(SmallVectorImpl<float> &levels) {
-  for (float &level : levels)
-    level = level == 0 ? 0.0f : level;
-  llvm::sort(levels);
-  levels.erase(llvm::unique(levels), levels.end());
-}
-
-std::optional<SmallVector<float>> hwgq::findLevels(Value value,
-                                                   ConstantReader &constants) {
-  SmallVector<float> levels;
-  if (std::optional<Coded> coded = matchCodes(value)) {
-    CodeType type = coded->getType();
-    for (float scale : coded->scales)
-      for (int code = 0; code < 1 << type.getBits(); ++code)
-        levels.push_back(float(type.toNumber(code)) * scale);
-    sortLevels(levels);
-    return levels.size() <= 256 ? std::optional(levels) : std::nullopt;
-  }
-  Operation *op = value.getDefiningOp();
-  if (!op)
-    return std::nullopt;
-  if (!isMovement(op)) {
-    Quantizer quantizer;
-    if (!isElementwise(op) ||
-        failed(findQuantizer(value, constants, quantizer)) ||
-        quantizer.scales.size() > 1)
-      return std::nullopt;
-    return quantizer.levels;
-  }
-  if (auto pool = dyn_cast<MaxPoolOp>(op); pool && pool.getFalling())
-    return std::nullopt;
-  for (Value source : sourcesOf(op)) {
-    std::optional<SmallVector<float>> some = findLevels(source, constants);
-    if (!some)
-      return std::nullopt;
-    llvm::append_range(levels, *some);
-  }
-  if (auto pad = dyn_cast<PadOp>(op)) {
-    auto border = dyn_cast<FloatAttr>(pad.getValue());
-    if (!border || !border.getValue().isFinite())
-      return std::nullopt;
-    levels.push_back(border.getValue().convertToFloat());
-  }
-  sortLevels(levels);
-  return levels.size() <= 256 ? std::optional(levels) : std::nullopt;
 }

@@ -175,9 +175,7 @@ private:
         return std::nullopt;
       set.push_back(Scalar::ofF32(border.getValue().convertToFloat()));
     }
-    ValueRange sources = op->getOperands();
-    for (Value source :
-         isa<tensor::ConcatOp>(op) ? sources : sources.take_front(1)) {
+    for (Value source : sourcesOf(op)) {
       const ValueSet *some = get(source);
       if (!some)
         return std::nullopt;
@@ -245,6 +243,53 @@ private:
 
 } // namespace
 
+static void sortLevels(SmallVectorImpl<float> &levels) {
+  for (float &level : levels)
+    level = level == 0 ? 0.0f : level;
+  llvm::sort(levels);
+  levels.erase(llvm::unique(levels), levels.end());
+}
+
+std::optional<SmallVector<float>> hwgq::findLevels(Value value,
+                                                   ConstantReader &constants) {
+  SmallVector<float> levels;
+  if (std::optional<Coded> coded = matchCodes(value)) {
+    CodeType type = coded->getType();
+    for (float scale : coded->scales)
+      for (int code = 0; code < 1 << type.getBits(); ++code)
+        levels.push_back(float(type.toNumber(code)) * scale);
+    sortLevels(levels);
+    return levels.size() <= 256 ? std::optional(levels) : std::nullopt;
+  }
+  Operation *op = value.getDefiningOp();
+  if (!op)
+    return std::nullopt;
+  if (!isMovement(op)) {
+    Quantizer quantizer;
+    if (!isElementwise(op) ||
+        failed(findQuantizer(value, constants, quantizer)) ||
+        quantizer.scales.size() > 1)
+      return std::nullopt;
+    return quantizer.levels;
+  }
+  if (auto pool = dyn_cast<MaxPoolOp>(op); pool && pool.getFalling())
+    return std::nullopt;
+  for (Value source : sourcesOf(op)) {
+    std::optional<SmallVector<float>> some = findLevels(source, constants);
+    if (!some)
+      return std::nullopt;
+    llvm::append_range(levels, *some);
+  }
+  if (auto pad = dyn_cast<PadOp>(op)) {
+    auto border = dyn_cast<FloatAttr>(pad.getValue());
+    if (!border || !border.getValue().isFinite())
+      return std::nullopt;
+    levels.push_back(border.getValue().convertToFloat());
+  }
+  sortLevels(levels);
+  return levels.size() <= 256 ? std::optional(levels) : std::nullopt;
+}
+
 std::optional<SmallVector<float>> hwgq::findImage(Value value,
                                                   ConstantReader &constants) {
   ValueSets sets(constants);
@@ -256,10 +301,9 @@ std::optional<SmallVector<float>> hwgq::findImage(Value value,
   for (const Scalar &level : *set) {
     if (!std::isfinite(level.f32))
       return std::nullopt;
-    levels.push_back(level.f32 + 0.0f);
+    levels.push_back(level.f32);
   }
-  llvm::sort(levels);
-  levels.erase(llvm::unique(levels), levels.end());
+  sortLevels(levels);
   return levels.size() <= 256 ? std::optional(levels) : std::nullopt;
 }
 

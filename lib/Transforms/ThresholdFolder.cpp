@@ -32,12 +32,11 @@ static std::optional<NumberRange> rangeOfIntegers(Value value) {
     return std::nullopt;
   bool isSigned = false, isUnsigned = false;
   for (Operation *user : value.getUsers()) {
-    if (!isElementwise(user))
-      continue;
-    isSigned |= isa<arith::SIToFPOp, arith::ExtSIOp>(user);
-    isUnsigned |= isa<arith::UIToFPOp, arith::ExtUIOp>(user);
-    if (!isa<arith::SIToFPOp, arith::ExtSIOp, arith::UIToFPOp, arith::ExtUIOp>(
-            user))
+    if (isa<arith::SIToFPOp, arith::ExtSIOp>(user))
+      isSigned = true;
+    else if (isa<arith::UIToFPOp, arith::ExtUIOp>(user))
+      isUnsigned = true;
+    else if (isElementwise(user))
       return std::nullopt;
   }
   if (isSigned == isUnsigned)

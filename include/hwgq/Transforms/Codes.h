@@ -35,6 +35,9 @@ mlir::Value pullAffine(mlir::OpBuilder &builder, mlir::Operation *op);
 /// constant `hwgq.pad` border.
 bool isMovement(mlir::Operation *op);
 
+/// The operands of a data movement that carry elements.
+llvm::SmallVector<mlir::Value> sourcesOf(mlir::Operation *op);
+
 /// A clone of a data movement on elements of another type: the operands that
 /// carry elements become `inputs`.
 mlir::Value rebuildMovement(mlir::OpBuilder &builder, mlir::Operation *op,

@@ -24,12 +24,19 @@ struct Definition {
   Value cast(Value value, Type from, Type to) {
     if (from == to)
       return value;
-    int64_t code = to.isF32() ? 1 : to.isF64() ? 11 : to.isF16() ? 10 : 16;
-    return node.create("Cast", value, {node.attr("to", code)});
+    return node.create("Cast", value, {node.attr("to", getDataType(to))});
   }
   Value mean(Value value, llvm::ArrayRef<int64_t> axes) {
     return node.create("ReduceMean", {value, node.constantInts(axes)},
                        {node.attr("keepdims", int64_t(1))});
+  }
+  /// x / sqrt(mean of x^2 over `axes` + epsilon), and that root.
+  std::pair<Value, Value> divideByRoot(Value x, llvm::ArrayRef<int64_t> axes,
+                                       Type type) {
+    Value squares = mean(op("Mul", {x, x}), axes);
+    double epsilon = node.hasAttr("epsilon") ? node.getFloat("epsilon") : 1e-5f;
+    Value root = op("Sqrt", {op("Add", {squares, number(type, epsilon)})});
+    return {op("Div", {x, root}), root};
   }
 };
 } // namespace
@@ -71,11 +78,8 @@ static LogicalResult upgradeLayerNormalization(Node &node) {
     mean = def.mean(x, *axes);
     x = def.op("Sub", {x, mean});
   }
-  Value squares = def.mean(def.op("Mul", {x, x}), *axes);
-  double epsilon = node.hasAttr("epsilon") ? node.getFloat("epsilon") : 1e-5f;
-  Value root =
-      def.op("Sqrt", {def.op("Add", {squares, def.number(wide, epsilon)})});
-  Value y = def.cast(def.op("Div", {x, root}), wide, own);
+  auto [whitened, root] = def.divideByRoot(x, *axes, wide);
+  Value y = def.cast(whitened, wide, own);
   y = def.op("Mul", {y, node.input(1)});
   if (centred && node.has(2))
     y = def.op("Add", {y, node.input(2)});
@@ -107,11 +111,7 @@ static LogicalResult upgradeGroupNormalization(Node &node) {
   Value x = def.cast(node.input(0), own, wide);
   x = node.reshape(x, {shape[0], Dim(groups), inner});
   x = def.op("Sub", {x, def.mean(x, {2})});
-  Value squares = def.mean(def.op("Mul", {x, x}), {2});
-  double epsilon = node.hasAttr("epsilon") ? node.getFloat("epsilon") : 1e-5f;
-  Value root =
-      def.op("Sqrt", {def.op("Add", {squares, def.number(wide, epsilon)})});
-  Value y = def.cast(def.op("Div", {x, root}), wide, own);
+  Value y = def.cast(def.divideByRoot(x, {2}, wide).first, wide, own);
   auto scaled = [&](llvm::ArrayRef<Dim> parameter) {
     for (auto [i, name] : {std::pair(1u, "Mul"), std::pair(2u, "Add")})
       y = def.op(name, {y, node.reshape(node.input(i), parameter)});
