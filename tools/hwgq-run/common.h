@@ -133,13 +133,15 @@ void print_info_json(const hwgq_module *module);
 struct timing {
   double median_ms, min_ms;
   int64_t runs;
+  double *layer_ms; /**< medians of a profile; the caller frees it */
 };
 
 double milliseconds(void);
 /** Runs again and again for some seconds. */
-int measure(struct job *job, double seconds, struct timing *timing);
-void print_profile(const struct job *job, int64_t runs);
-void print_profile_json(const struct job *job, int64_t runs);
+int measure(struct job *job, double seconds, bool profile,
+            struct timing *timing);
+void print_profile(const struct job *job, const double *layer_ms);
+void print_profile_json(const struct job *job, const double *layer_ms);
 
 /*===- labels.c -------------------------------------------------------------*/
 

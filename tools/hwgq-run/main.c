@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdarg.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -97,7 +98,7 @@ static void print_json(const struct job *job, const struct options *options,
   }
   if (options->profile) {
     printf(", ");
-    print_profile_json(job, results->timing.runs);
+    print_profile_json(job, results->timing.layer_ms);
   }
   printf("}\n");
 }
@@ -133,7 +134,7 @@ static void print_text(const struct job *job, const struct options *options,
     printf("%.3f ms\n", results->ms);
   if (options->profile) {
     printf("\n");
-    print_profile(job, results->timing.runs);
+    print_profile(job, results->timing.layer_ms);
   }
 }
 
@@ -149,7 +150,7 @@ static int run(struct job *job, const struct options *options,
     return fail("%s", hwgq_last_error());
   if (options->benchmark || options->profile)
     return measure(job, options->benchmark ? options->seconds : 0.5,
-                   &results->timing);
+                   options->profile, &results->timing);
   return 0;
 }
 
@@ -168,6 +169,7 @@ static int run_module(hwgq_module *module, const struct options *options) {
   else if (status == 0)
     print_text(&job, options, &results);
   job_free(&job);
+  free(results.timing.layer_ms);
   return status;
 }
 
