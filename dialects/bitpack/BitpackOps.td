@@ -162,7 +162,8 @@ def Bitpack_Conv2DOp : Bitpack_Op<"conv2d"> {
     `hwgq.conv2d`, followed by `hwgq.threshold` where `thresholds` stands
     (the result is then packed, else `i32`, or `f32` where the input is float).
     `kernel` names how the dot product is computed; absent until
-    `bitpack-select-kernels` has run.
+    `bitpack-select-kernels` has run. It computes `joined` neighbouring groups
+    as one, with weights of 0 from each to the others; absent: none.
 
     ```mlir
     %y = bitpack.conv2d %x, %w {strides = array<i64: 1, 1>, pads = array<i64: 1, 1, 1, 1>,
@@ -173,14 +174,17 @@ def Bitpack_Conv2DOp : Bitpack_Op<"conv2d"> {
          -> tensor<?x8x8x32x!hwgq.code<u2>, #bitpack.layout<planes>>
     ```
     Constraints: those of `hwgq.conv2d` and `hwgq.threshold`, and C6 the halo
-    of a packed input is at least `pads`; C7 packed weights have a block.
+    of a packed input is at least `pads`; C7 packed weights have a block; C8
+    `joined` divides `groups`, of codes on both sides, and there is a code type
+    that holds 0 and the numbers of the weights.
   }];
   let arguments = (ins Bitpack_PackedOrFloat:$input, Bitpack_PackedOrFloat:$weight,
                        DenseI64ArrayAttr:$strides, DenseI64ArrayAttr:$pads,
                        DenseI64ArrayAttr:$dilations, I64Attr:$groups,
                        OptionalAttr<ElementsAttr>:$thresholds,
                        OptionalAttr<DenseI8ArrayAttr>:$direction,
-                       OptionalAttr<StrAttr>:$kernel);
+                       OptionalAttr<StrAttr>:$kernel,
+                       OptionalAttr<I64Attr>:$joined);
   let results = (outs Bitpack_Any:$result);
   let assemblyFormat = "$input `,` $weight attr-dict `:` type($input) `,` type($weight) `->` type($result)";
   let hasVerifier = 1;

@@ -233,7 +233,7 @@ private:
           return bitpack::Conv2DOp::create(
               builder, loc, type, x, w, op.getStridesAttr(), op.getPadsAttr(),
               op.getDilationsAttr(), op.getGroupsAttr(), thresholds, direction,
-              StringAttr());
+              StringAttr(), IntegerAttr());
         });
   }
 

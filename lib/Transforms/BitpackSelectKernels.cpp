@@ -5,7 +5,9 @@
 // for each contraction, so that the sum of predicted times is least: kernels,
 // epilogues, other ops, and the relayouts where a kernel reads another form
 // than the set has. Sets are changed one at a time until nothing gains, from
-// all in planes and from what the best kernel of each reads.
+// all in planes and from what the best kernel of each reads. Of each kernel
+// there is one candidate: that with as many groups of channels joined as cost
+// least.
 //
 //===----------------------------------------------------------------------===//
 #include "hwgq/Dialect/Kernels.h"
@@ -114,16 +116,44 @@ private:
     });
   }
 
+  /// A kernel, and the contraction with as many groups joined as suit it.
+  struct Candidate {
+    const Kernel *kernel;
+    Contraction contraction;
+    double cost;
+  };
+
+  /// Nothing, and a reason, where the kernel takes `c` with no groups joined.
+  std::optional<Candidate> getCandidate(const Kernel &kernel,
+                                        const Contraction &c,
+                                        const char *&reason) const {
+    std::optional<Candidate> best;
+    for (int64_t count = 1; count <= c.groups; ++count) {
+      if (c.groups % count)
+        continue;
+      std::optional<Contraction> joined = count == 1 ? c : c.join(count);
+      if (!joined)
+        break;
+      const char *why = refusesOn(kernel, *joined, target);
+      if (count == 1)
+        reason = why;
+      double cost = why ? 0 : kernel.cost(*joined, target);
+      if (!why && (!best || cost < best->cost))
+        best = {&kernel, *joined, cost};
+    }
+    return best;
+  }
+
   void addCandidates(const Contraction &c) {
-    SmallVector<const Kernel *> &list = candidates[c.op];
+    SmallVector<Candidate, 0> &list = candidates[c.op];
     const char *why = nullptr;
     for (bool any : {false, true}) {
       for (const Kernel &kernel : getKernels()) {
         if (!any && forced != "auto" && !kernel.answersTo(forced))
           continue;
-        const char *reason = refusesOn(kernel, c, target);
-        if (!reason)
-          list.push_back(&kernel);
+        const char *reason = nullptr;
+        if (auto candidate = getCandidate(kernel, c, reason))
+          list.push_back(*candidate);
         else if (!why)
           why = reason;
       }
@@ -135,8 +165,8 @@ private:
     auto set = setOf.find(c.input);
     if (set == setOf.end() || isFixed(sets[set->second]))
       return;
-    for (const Kernel *kernel : list)
-      if (LayoutAttr layout = kernel->reads(c))
+    for (const Candidate &candidate : list)
+      if (LayoutAttr layout = candidate.kernel->reads(c))
         sets[set->second].layouts.insert(layout);
   }
 
@@ -159,20 +189,20 @@ private:
   }
 
   struct Choice {
-    const Kernel *kernel = nullptr;
+    const Candidate *candidate = nullptr;
     double kernelCost = 0, cost = 0; // the latter with relayout and epilogue
   };
 
   Choice choose(const Contraction &c) const {
     Choice best;
     LayoutAttr have = layoutOf(c.input);
-    for (const Kernel *kernel : candidates.find(c.op)->second) {
-      LayoutAttr wanted = kernel->reads(c);
-      double own = kernel->cost(c, target), all = own;
+    for (const Candidate &candidate : candidates.find(c.op)->second) {
+      LayoutAttr wanted = candidate.kernel->reads(c);
+      double all = candidate.cost;
       if (have && wanted && wanted != have)
         all += relayoutCost(elementsOf(c.input), target);
-      if (!best.kernel || all < best.cost)
-        best = {kernel, own, all};
+      if (!best.candidate || all < best.cost)
+        best = {&candidate, candidate.cost, all};
     }
     auto thresholds =
         c.thresholds ? cast<ShapedType>(c.thresholds.getType()).getDimSize(1)
@@ -219,16 +249,12 @@ private:
       std::optional<Contraction> c = Contraction::get(op);
       if (!c || !llvm::is_contained(set.values, c->input))
         continue;
-      const Kernel *fastest = nullptr;
-      double least = 0;
-      for (const Kernel *kernel : candidates.find(op)->second)
-        if (double cost = kernel->cost(*c, target); !fastest || cost < least) {
-          fastest = kernel;
-          least = cost;
-        }
-      LayoutAttr layout = fastest->reads(*c);
-      if (least >= most && set.layouts.contains(layout)) {
-        most = least;
+      const Candidate &fastest =
+          *llvm::min_element(candidates.find(op)->second,
+                             [](auto &a, auto &b) { return a.cost < b.cost; });
+      LayoutAttr layout = fastest.kernel->reads(*c);
+      if (fastest.cost >= most && set.layouts.contains(layout)) {
+        most = fastest.cost;
         best = layout;
       }
     }
@@ -280,11 +306,14 @@ private:
     OpBuilder b(function.getContext());
     DenseMap<std::pair<Value, Attribute>, Value> made;
     for (auto &[c, choice] : choices) {
-      c.op->setAttr("kernel", b.getStringAttr(choice.kernel->name));
+      const auto &[kernel, computed, cost] = *choice.candidate;
+      c.op->setAttr("kernel", b.getStringAttr(kernel->name));
+      if (computed.joined > 1)
+        c.op->setAttr("joined", b.getI64IntegerAttr(computed.joined));
       c.op->setAttr("hwgq.predicted_ns", b.getF64FloatAttr(choice.kernelCost));
       c.op->setAttr("hwgq.ceiling",
-                    b.getF64FloatAttr(choice.kernel->ceiling(c, target)));
-      LayoutAttr wanted = choice.kernel->reads(c);
+                    b.getF64FloatAttr(kernel->ceiling(computed, target)));
+      LayoutAttr wanted = kernel->reads(c);
       if (!c.inputCode() || !wanted)
         continue;
       RankedTensorType type = typeWith(c.input, wanted);
@@ -306,7 +335,7 @@ private:
   LayoutAttr planes;
   SmallVector<CodeSet> sets;
   DenseMap<Value, unsigned> setOf;
-  DenseMap<Operation *, SmallVector<const Kernel *>> candidates;
+  DenseMap<Operation *, SmallVector<Candidate, 0>> candidates;
 };
 
 struct BitpackSelectKernels

@@ -72,3 +72,31 @@ func.func @constant() -> tensor<4x16xi32> {
   %y = bitpack.matmul %x, %w : tensor<4x64x!hwgq.code<b1>, #bitpack.layout<planes>>, tensor<16x64x!hwgq.code<b1>, #bitpack.layout<planes, block = 8>> -> tensor<4x16xi32>
   return %y : tensor<4x16xi32>
 }
+
+// Narrow groups are joined until they fill the kernel; a number of the weights that no byte holds beside 0 forbids it.
+// CHECK-LABEL: func.func @groups
+// GENERIC-LABEL: func.func @groups
+// FORCED-LABEL: func.func @groups
+// VBMI-LABEL: func.func @groups
+func.func @groups(%q: tensor<1x8x8x64x!hwgq.code<u2>, #bitpack.layout<planes>>) -> (tensor<1x8x8x64xi32>, tensor<1x8x8x64xi32>) {
+  %w = bitpack.constant dense<3> : tensor<64xi64> as tensor<64x1x1x4x!hwgq.code<b1>, #bitpack.layout<planes, block = 8>>
+  %v = bitpack.constant dense<3> : tensor<512xi64> as tensor<64x1x1x4x!hwgq.code<u8, -255, 2>, #bitpack.layout<planes, block = 8>>
+  // CHECK: bitpack.conv2d {{.*}}joined = 4 : i64, kernel = "dot8"
+  // GENERIC-NOT: joined
+  // GENERIC: bitpack.conv2d {{.*}}kernel = "generic"
+  // FORCED: bitpack.conv2d {{.*}}joined = {{.*}}kernel = "popcount"
+  // VBMI: bitpack.conv2d {{.*}}joined = 4 : i64, kernel = "dot8"
+  %a = bitpack.conv2d %q, %w {strides = array<i64: 1, 1>, pads = array<i64: 0, 0, 0, 0>, dilations = array<i64: 1, 1>, groups = 16 : i64}
+    : tensor<1x8x8x64x!hwgq.code<u2>, #bitpack.layout<planes>>, tensor<64x1x1x4x!hwgq.code<b1>, #bitpack.layout<planes, block = 8>>
+   -> tensor<1x8x8x64xi32>
+  // CHECK-NOT: joined
+  // CHECK: bitpack.conv2d {{.*}}kernel = "generic"
+  // VBMI-NOT: joined
+  // FORCED-NOT: joined
+  // FORCED: bitpack.conv2d {{.*}}kernel = "generic"
+  // expected-remark @+1 {{kernel popcount not chosen: popcount needs groups of multiples of 8 output channels}}
+  %b = bitpack.conv2d %q, %v {strides = array<i64: 1, 1>, pads = array<i64: 0, 0, 0, 0>, dilations = array<i64: 1, 1>, groups = 16 : i64}
+    : tensor<1x8x8x64x!hwgq.code<u2>, #bitpack.layout<planes>>, tensor<64x1x1x4x!hwgq.code<u8, -255, 2>, #bitpack.layout<planes, block = 8>>
+   -> tensor<1x8x8x64xi32>
+  return %a, %b : tensor<1x8x8x64xi32>, tensor<1x8x8x64xi32>
+}

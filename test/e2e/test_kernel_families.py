@@ -127,6 +127,8 @@ def test_arm(tmp_path, kernel, target, cpu):
     code_conv(program, 3, (5, 6), 3, 8, "s2", "s2", Window((3, 3), dilations=(1, 2)), out="s4")
     code_conv(program, 3, (3, 5), 128, 64, "u1", "b1", same, groups=2, out="u2")
     code_conv(program, 3, (2, 4), 128, 16, "s2", "s4", Window((1, 3), dilations=(1, 1)), groups=2)
+    code_conv(program, 3, (3, 4), 32, 32, "u2", "b1", same, groups=8, out="u2")
+    code_conv(program, 3, (3, 4), 9, 18, "s2", "u2, -3, 2", same, groups=3)
     code_matmul(program, 3, 200, 10, "u2", "b1")
     code_matmul(program, 3, 64 * 33, 17, "u8", "s8", "u2")
     source, module = tmp_path / "net.mlir", tmp_path / "net.so"
@@ -209,3 +211,19 @@ def test_arm_lacks_sve(tmp_path):
         result = programs.run(programs.AARCH64_RUN, module, "--random", status=1,
                               prefix=("qemu-aarch64", "-cpu", "neoverse-n1", "-L", programs.AARCH64_ROOT))
         assert "needs sve, this CPU lacks it" in result.stderr
+
+
+@pytest.mark.parametrize("kernel, target", [("popcount", "host"), ("popcount", "x86-64-v3"), ("lookup", "host"), ("lookup", "x86-64-v3"),
+                                            ("dot8", "x86-64-v3"), ("dot8", "icelake-server"), ("dot8-amx", "sapphirerapids")])
+def test_joined_groups(tmp_path, kernel, target):
+    """Groups narrower than the kernel's, on all kinds of weights that have a 0 or get one."""
+    program = Program(660)
+    same = Window((3, 3), pads=(1, 1, 1, 1))
+    code_conv(program, 2, (9, 7), 128, 128, "u2", "b1", same, 32, "u2")
+    code_conv(program, 2, (6, 5), 30, 10, "s2", "u1, 3, 5", Window((3, 2), (2, 1), (1, 0, 2, 1)), 5)
+    code_conv(program, 2, (4, 4), 72, 144, "u2, -1, 1", "u4, -15, 2", same, 72, "b1")
+    code_conv(program, 2, (5, 3), 36, 24, "b1", "u2, -3, 2", Window((2, 3), dilations=(1, 1)), 6, "u3")
+    if kernel in VARIANTS:
+        check_variants(tmp_path, program, kernel, [target])
+    else:
+        check_forced(tmp_path, program, kernel, target)

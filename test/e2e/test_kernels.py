@@ -75,6 +75,19 @@ def test_grouped_conv(tmp_path, seed):
     check(tmp_path, program)
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_narrow_groups(tmp_path, seed):
+    """Groups that kernels take only together: of few channels, of no multiple of them, with several filters a channel."""
+    program = Program(140 + seed)
+    rng = program.rng
+    shapes = [(32, 128, 128), (16, 128, 128), (8, 40, 40), (2, 96, 96), (6, 36, 24), (3, 240, 120), (24, 24, 48), (70, 70, 70)]
+    for groups, c, k in shapes[seed % 2::2]:
+        size = tuple(int(v) for v in rng.integers(3, 12, 2))
+        a, w = rng.choice(list(CODES)), rng.choice(["b1", "b1", "s4", "u2, -3, 2", "u4, -15, 2", "u1, 3, 5", "u8, -255, 2"])
+        code_conv(program, 2, size, c, k, a, w, random_window(rng, size), groups, rng.choice([None, "b1", "u2", "s4"]))
+    check(tmp_path, program)
+
+
 @pytest.mark.parametrize("seed", range(2))
 def test_depthwise_conv(tmp_path, seed):
     program = Program(150 + seed)

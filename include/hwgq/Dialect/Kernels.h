@@ -24,14 +24,20 @@ struct Contraction {
   mlir::Value input, weight, result;
   Window window;
   int64_t groups = 1, inChannels = 0, outChannels = 0;
+  /// Groups of the op that are one of `groups`; the weights between them are 0.
+  int64_t joined = 1;
   bool isMatMul = false;
   mlir::ElementsAttr thresholds; // null without
   llvm::ArrayRef<int8_t> direction;
 
   /// Nothing for any other op.
   static std::optional<Contraction> get(mlir::Operation *op);
+  /// The same with `count` neighbouring groups, a divisor of `groups`, joined;
+  /// nothing where no codes hold the weights between them.
+  std::optional<Contraction> join(int64_t count) const;
 
   mlir::RankedTensorType inputType() const;
+  /// Of the joined groups.
   mlir::RankedTensorType weightType() const;
   mlir::RankedTensorType resultType() const;
   /// The code type of an operand, null where it is float.
@@ -51,6 +57,10 @@ struct Contraction {
 /// weights: their numbers where those fit, else the codes, less 128 where they
 /// have 8 bits.
 CodeType getByteNumbers(CodeType weights);
+
+/// The narrowest codes that hold 0 and the numbers of `weights`; null where
+/// there are none.
+CodeType withZero(CodeType weights);
 
 /// What the cost of a kernel depends on.
 struct KernelTarget {

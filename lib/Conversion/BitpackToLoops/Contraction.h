@@ -33,8 +33,8 @@ struct ConvLoops {
   CodeType inputCode() const { return op.inputCode(); }
   CodeType weightCode() const { return op.weightCode(); }
 
-  /// The codes of the weights in row-major order; an error on the op where
-  /// they are not readable constants.
+  /// The codes of the weights (of joined groups) in row-major order; an error
+  /// on the op where they are not readable constants.
   mlir::FailureOr<mlir::SmallVector<uint8_t>> weightCodes() const;
   /// Of `codes`, the one that meets a byte of a place of the window on an image
   /// in bytes, where a place is one tap, or a whole filter row (`places` of
@@ -59,6 +59,9 @@ struct ConvLoops {
   /// The element of the input where the first tap of output (n, y, x) begins.
   mlir::Value firstTap(LoopBuilder &b, mlir::Value n, mlir::Value y,
                        mlir::Value x) const;
+
+private:
+  mlir::SmallVector<uint8_t> joinGroups(llvm::ArrayRef<uint8_t> codes) const;
 };
 
 /// How the work of a kernel is cut: the outputs of a task are rows

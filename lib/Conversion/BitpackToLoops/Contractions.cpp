@@ -32,10 +32,28 @@ ConvLoops::ConvLoops(LoopBuilder &b, const Contraction &op, Value input,
 }
 
 FailureOr<SmallVector<uint8_t>> ConvLoops::weightCodes() const {
+  auto type = cast<RankedTensorType>(op.weight.getType());
   if (auto constant = op.weight.getDefiningOp<bitpack::ConstantOp>())
-    if (auto codes = unpackConstant(op.weightType(), constant.getWords()))
-      return *codes;
+    if (auto codes = unpackConstant(type, constant.getWords()))
+      return op.joined == 1 ? *codes : joinGroups(*codes);
   return op.op->emitError("the weights have no readable values");
+}
+
+/// The codes of the joined groups, of those of single ones: blocks along a
+/// diagonal of zeros.
+SmallVector<uint8_t> ConvLoops::joinGroups(ArrayRef<uint8_t> codes) const {
+  auto from = cast<CodeType>(getElementTypeOrSelf(op.weight));
+  CodeType to = weightCode();
+  int64_t inputs = groupIn / op.joined, outputs = groupOut / op.joined;
+  int64_t taps = kh * kw;
+  SmallVector<uint8_t> result(output.channels * taps * groupIn, to.toCode(0));
+  for (int64_t i = 0; i < output.channels * taps; ++i) {
+    int64_t group = i / taps / outputs % op.joined;
+    for (int64_t c = 0; c < inputs; ++c)
+      result[i * groupIn + group * inputs + c] =
+          to.toCode(from.toNumber(codes[i * inputs + c]));
+  }
+  return result;
 }
 
 uint8_t ConvLoops::codeOfByte(ArrayRef<uint8_t> codes, int64_t group,
@@ -401,8 +419,8 @@ template <typename OpTy> struct ContractionPattern : OpConversionPattern<OpTy> {
   LoopOptions options;
 };
 
-/// A group runs where its root makes its values. The generic kernel, and groups
-/// of channels that end within vectors, make them all first.
+/// A group runs where its root makes its values. The generic kernel, and f32
+/// where groups of channels end within vectors, make them all first.
 struct FusedPattern : OpConversionPattern<bitpack::FusedOp> {
   FusedPattern(const TypeConverter &converter, MLIRContext *context,
                const LoopOptions &options)
@@ -498,7 +516,7 @@ private:
       return contraction.op->emitError("this kernel reads its input itself");
     bool whole = contraction.groups == 1 ||
                  contraction.groupOutChannels() % 64 == 0 ||
-                 emit == emitPopcountKernel || emit == emitDepthwiseKernel;
+                 emit != emitF32Kernel;
     bool together = emit != emitGenericKernel && whole;
     ConvLoops conv(b, contraction, rows ? Value() : memoryOf(contraction.input),
                    memoryOf(contraction.weight), together ? &group : nullptr,

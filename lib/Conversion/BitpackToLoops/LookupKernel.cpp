@@ -1,4 +1,5 @@
 //===- LookupKernel.cpp - contractions by tables of partial sums ----------===//
+#include "../PackConstant.h"
 #include "Accumulator.h"
 #include "Epilogue.h"
 #include "LookupTile.h"
@@ -22,7 +23,7 @@ public:
     conv.alignGroups(b);
     chooseTile();
     tile.run = getLookupRun(target, tile, *codes, conv.groupIn);
-    prepareWeights();
+    prepareWeights(*codes);
     int64_t covered = blocksOfGroup * target.lanes;
     shortSums = Epilogue::prefers16(conv) && tile.sumBits() == 16;
     unsigned bits = shortSums ? 16 : 32;
@@ -131,21 +132,22 @@ private:
   }
 
   /// The indices, from the words of the constant, once per opened module.
-  void prepareWeights() {
+  void prepareWeights(ArrayRef<uint8_t> codes) {
     auto constant = conv.op.weight.getDefiningOp<bitpack::ConstantOp>();
     RankedTensorType type = conv.op.weightType();
     bitpack::LayoutAttr layout = bitpack::getLayout(type);
     int64_t width = layout.getBlock(), size = 1;
     for (int64_t dim : layout.getPhysicalShape(type))
       size *= dim;
+    ElementsAttr packed =
+        conv.op.joined > 1 ? packConstant(type, codes) : constant.getWords();
     int64_t blocks = blocksOfGroup * conv.groups;
     weights =
         b.prepared(MemRefType::get({getLookupWeightBytes(target, tile, blocks)},
                                    b.getI8Type()),
                    [&](Value memory) {
-                     Value words =
-                         b.constant(MemRefType::get({size}, b.getI64Type()),
-                                    constant.getWords());
+                     Value words = b.constant(
+                         MemRefType::get({size}, b.getI64Type()), packed);
                      b.loop(blocks, [&](Value block) {
                        b.loop(target.lanes, [&](Value lane) {
                          prepareLane(memory, words, width, block, lane);

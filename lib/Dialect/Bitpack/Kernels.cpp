@@ -1,5 +1,6 @@
 //===- Kernels.cpp - the table of kernels ---------------------------------===//
 #include "KernelCosts.h"
+#include <numeric>
 
 using namespace mlir;
 using namespace hwgq;
@@ -30,7 +31,8 @@ std::optional<Contraction> Contraction::get(Operation *op) {
                 llvm::to_vector<2>(conv.getStrides()),
                 llvm::to_vector<2>(conv.getDilations()),
                 llvm::to_vector<4>(conv.getPads())};
-    c.groups = conv.getGroups();
+    c.joined = conv.getJoined().value_or(1);
+    c.groups = conv.getGroups() / c.joined;
     return c;
   }
   if (auto matmul = dyn_cast<bitpack::MatMulOp>(op)) {
@@ -42,8 +44,28 @@ std::optional<Contraction> Contraction::get(Operation *op) {
   return std::nullopt;
 }
 
+std::optional<Contraction> Contraction::join(int64_t count) const {
+  if (!inputCode() || !weightCode() || !withZero(weightCode()))
+    return std::nullopt;
+  Contraction c = *this;
+  c.joined *= count;
+  c.groups /= count;
+  return c;
+}
+
 RankedTensorType Contraction::inputType() const { return tensorType(input); }
-RankedTensorType Contraction::weightType() const { return tensorType(weight); }
+
+RankedTensorType Contraction::weightType() const {
+  RankedTensorType type = tensorType(weight);
+  if (joined == 1)
+    return type;
+  SmallVector<int64_t> shape(type.getShape());
+  shape.back() *= joined;
+  return RankedTensorType::get(shape,
+                               withZero(cast<CodeType>(type.getElementType())),
+                               type.getEncoding());
+}
+
 RankedTensorType Contraction::resultType() const { return tensorType(result); }
 
 CodeType Contraction::inputCode() const {
@@ -97,6 +119,20 @@ CodeType bitpack::getByteNumbers(CodeType weights) {
                        weights.getBits() == 8 ? -128 : 0, 1);
 }
 
+CodeType bitpack::withZero(CodeType weights) {
+  if (weights.contains(0))
+    return weights;
+  int32_t low = std::min(0, weights.getMin());
+  int32_t high = std::max(0, weights.getMax());
+  int32_t stride = std::gcd(weights.getStride(), weights.getOffset());
+  unsigned bits = llvm::Log2_64_Ceil((high - low) / stride + 1);
+  constexpr unsigned kMostBits = 8;
+  constexpr int32_t kMost = 255; // magnitude of a number
+  if (bits > kMostBits || low + stride * ((1 << bits) - 1) > kMost)
+    return {};
+  return CodeType::get(weights.getContext(), bits, low, stride);
+}
+
 static const char *dot8Refuses(const Contraction &c) {
   if (!c.inputCode() || !c.weightCode())
     return "dot8 needs codes on both sides";
@@ -120,6 +156,8 @@ static const char *lookupRefuses(const Contraction &c) {
 }
 
 static const char *threadPopcountRefuses(const Contraction &c) {
+  if (c.joined > 1)
+    return "thread-popcount takes groups one by one";
   if (const char *why = popcountRefuses(c))
     return why;
   if (c.groups > 1 && c.groupInChannels() % 64)
@@ -148,7 +186,9 @@ static const char *f32Refuses(const Contraction &c) {
   return nullptr;
 }
 
-static const char *genericRefuses(const Contraction &) { return nullptr; }
+static const char *genericRefuses(const Contraction &c) {
+  return c.joined > 1 ? "generic takes groups one by one" : nullptr;
+}
 
 static LayoutAttr anyForm(const Contraction &) { return {}; }
 

@@ -1,6 +1,7 @@
 //===- Ops.cpp - verifiers and folders of bitpack -------------------------===//
 #include "hwgq/Dialect/Bitpack.h"
 #include "hwgq/Dialect/Folders.h"
+#include "hwgq/Dialect/Kernels.h"
 #include "llvm/Support/MathExtras.h"
 
 using namespace mlir;
@@ -117,6 +118,12 @@ LogicalResult bitpack::Conv2DOp::verify() {
     for (unsigned i = 0; i < 4; ++i)
       if (layout.getHalo()[i] < getPads()[i])
         return emitOpError("the halo of the input is smaller than the pads");
+  }
+  if (std::optional<int64_t> joined = getJoined()) { // C8
+    auto code = dyn_cast<CodeType>(w.getElementType());
+    if (*joined < 1 || groups % *joined || !isPacked(x) || !code ||
+        !withZero(code))
+      return emitOpError("cannot join ") << *joined << " groups";
   }
   return verifyContraction(*this);
 }

@@ -46,6 +46,24 @@ func.func @conv2d_c7(%x: tensor<1x8x8x64x!hwgq.code<u2>, #bitpack.layout<planes>
 
 // -----
 
+func.func @conv2d_c8(%x: tensor<1x8x8x64x!hwgq.code<u2>, #bitpack.layout<planes>>, %w: tensor<8x1x1x16x!hwgq.code<b1>, #bitpack.layout<planes, block = 8>>) {
+  // expected-error @+1 {{cannot join 3 groups}}
+  %0 = bitpack.conv2d %x, %w {strides = array<i64: 1, 1>, pads = array<i64: 0, 0, 0, 0>, dilations = array<i64: 1, 1>, groups = 4 : i64, joined = 3 : i64}
+    : tensor<1x8x8x64x!hwgq.code<u2>, #bitpack.layout<planes>>, tensor<8x1x1x16x!hwgq.code<b1>, #bitpack.layout<planes, block = 8>> -> tensor<1x8x8x8xi32>
+  return
+}
+
+// -----
+
+func.func @conv2d_c8_codes(%x: tensor<1x8x8x64x!hwgq.code<u2>, #bitpack.layout<planes>>, %w: tensor<8x1x1x16x!hwgq.code<u8, -255, 2>, #bitpack.layout<planes, block = 8>>) {
+  // expected-error @+1 {{cannot join 2 groups}}
+  %0 = bitpack.conv2d %x, %w {strides = array<i64: 1, 1>, pads = array<i64: 0, 0, 0, 0>, dilations = array<i64: 1, 1>, groups = 4 : i64, joined = 2 : i64}
+    : tensor<1x8x8x64x!hwgq.code<u2>, #bitpack.layout<planes>>, tensor<8x1x1x16x!hwgq.code<u8, -255, 2>, #bitpack.layout<planes, block = 8>> -> tensor<1x8x8x8xi32>
+  return
+}
+
+// -----
+
 func.func @relayout_c1(%x: tensor<?x4x64x!hwgq.code<u2>, #bitpack.layout<planes>>) {
   // expected-error @+1 {{input and result must have as many elements}}
   %0 = bitpack.relayout %x : tensor<?x4x64x!hwgq.code<u2>, #bitpack.layout<planes>> -> tensor<?x255x!hwgq.code<u2>, #bitpack.layout<planes>>
