@@ -261,12 +261,18 @@ double bitpack::depthwiseCost(const Contraction &c,
 }
 
 double bitpack::genericCost(const Contraction &c, const KernelTarget &target) {
-  // One chain of additions, which waits for each.
+  constexpr int64_t kLanes = 8;
+  double macs = paddedMacs(c, 1, kLanes, c.positions());
   if (!c.inputCode() || !c.weightCode())
-    return paddedMacs(c, 1, 1, c.positions()) *
-           (target.has("fma") || target.has("neon") ? 3 : 12);
-  int64_t pairs = c.inputCode().getBits() * c.weightCode().getBits();
-  return paddedMacs(c, 64, 1, c.positions()) * double(pairs) / 64 * 2;
+    return macs * (target.has("fma") || target.has("neon") ? 0.4 : 4);
+  // Pairs of planes and planes of a word of 64 channels; or codes of a channel.
+  constexpr double kNsPerChannel = 1.6;
+  double perPair = byWidth(target, 0.15, 0.2, 0.4);
+  int64_t a = c.inputCode().getBits(), w = c.weightCode().getBits();
+  double words = paddedMacs(c, 64, kLanes, c.positions()) / 64;
+  return std::min(words * double(a * w + a + w) * perPair,
+                  macs * kNsPerChannel) +
+         weightTraffic(c, double(w));
 }
 
 double bitpack::epilogueCost(RankedTensorType result, int64_t thresholds,

@@ -251,7 +251,7 @@ ArrayRef<Kernel> bitpack::getKernels() {
        depthwiseCost,
        noCeiling},
       {"generic",
-       "plain loops over words or floats",
+       "plain loops over words, codes or floats",
        {},
        genericRefuses,
        anyForm,
