@@ -1,5 +1,6 @@
 //===- ContractionRewriter.cpp - contractions on codes --------------------===//
 #include "ContractionRewriter.h"
+#include "RunTimeScales.h"
 #include "hwgq/Transforms/Thresholds.h"
 #include "mlir/Dialect/Math/IR/Math.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
@@ -525,6 +526,15 @@ FailureOr<bool> ContractionRewriter::rewrite(Operation *op) {
   shape.outputs = typeOf(weight).getDimSize(0);
   Operand w = readWeight(builder, weight, std::max<int64_t>(1, shape.outputs));
   Operand x = readActivation(builder, input, !w.planes.empty());
+  RunTimeScales scales;
+  if (x.planes.empty() && !w.planes.empty())
+    if (Value codes = scales.take(builder, op, input)) {
+      Operand scaled = readActivation(builder, codes, true);
+      if (scaled.planes.empty())
+        scales.clear();
+      else
+        std::tie(x, input) = std::pair(scaled, codes);
+    }
   std::string reason = !x.reason.empty() ? x.reason : w.reason;
   FailureOr<Value> parts =
       x.affine ? Value() : sumOfParts(builder, shape, input, w);
@@ -546,6 +556,7 @@ FailureOr<bool> ContractionRewriter::rewrite(Operation *op) {
       reason = "the input has a scale per channel";
   }
   if (value) {
+    value = scales.apply(builder, op->getLoc(), value);
     op->getResult(0).replaceAllUsesWith(value);
     return coded;
   }
