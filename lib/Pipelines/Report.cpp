@@ -1,5 +1,5 @@
 //===- Report.cpp - what became of each layer -----------------------------===//
-#include "hwgq/Dialect/Bitpack.h"
+#include "hwgq/Dialect/Kernels.h"
 #include "hwgq/Pipelines/Compilation.h"
 #include "hwgq_abi.h"
 #include "llvm/Support/FormatVariadic.h"
@@ -45,12 +45,14 @@ static int64_t bytesOf(RankedTensorType type) {
   return words * layout.getElementType().getIntOrFloatBitWidth() / 8;
 }
 
-/// Multiply-accumulates for one image or row.
-static int64_t countMacs(RankedTensorType weight, RankedTensorType result) {
-  int64_t positions = 1;
-  for (int64_t size : result.getShape().drop_front().drop_back())
-    positions *= ShapedType::isDynamic(size) ? 1 : size;
-  return positions * weight.getNumElements();
+/// Images of one run: the first size of the first input, 1 where it is dynamic.
+static int64_t imagesOf(Operation *op) {
+  auto function = op->getParentOfType<func::FuncOp>();
+  for (Type input : function.getArgumentTypes())
+    if (auto type = dyn_cast<ShapedType>(input); type && type.getRank())
+      return type.isDynamicDim(0) ? 1
+                                  : std::max<int64_t>(1, type.getDimSize(0));
+  return 1;
 }
 
 template <typename OpTy>
@@ -73,12 +75,12 @@ static llvm::json::Object describe(OpTy op, StringRef kind) {
   StringRef storage = "f32";
   if (bitpack::isPacked(input))
     storage = bitpack::getLayout(input).getForm().getValue();
-  // MACs a nanosecond of the prediction, as a share of the kernel's loop.
+  // MACs a nanosecond of the prediction, as a share of the kernel's loop; the
+  // prediction is for one image, or for all rows of a matmul.
   double ns = number("hwgq.predicted_ns"), ceiling = number("hwgq.ceiling");
-  double macs = double(countMacs(weight, result));
-  bool rows = result.getRank() == 2 && !result.isDynamicDim(0);
-  if (rows)
-    macs *= double(result.getDimSize(0));
+  bitpack::Contraction contraction = *bitpack::Contraction::get(op);
+  int64_t macs = weight.getNumElements() * contraction.positions();
+  int64_t images = contraction.isMatMul ? imagesOf(op) : 1;
   return llvm::json::Object{
       {"name", layerName(op.getLoc())},
       {"op", kind},
@@ -87,10 +89,11 @@ static llvm::json::Object describe(OpTy op, StringRef kind) {
       {"out", typeName(result)},
       {"kernel", kernel ? kernel->str() : "generic"},
       {"storage", storage},
-      {"macs", countMacs(weight, result)},
+      {"macs", macs / images},
       {"predicted_ms", ns * 1e-6},
       {"ceiling_gmacs", ceiling},
-      {"predicted_share", ns > 0 && ceiling > 0 ? macs / ns / ceiling : 0.0},
+      {"predicted_share",
+       ns > 0 && ceiling > 0 ? double(macs) / ns / ceiling : 0.0},
       {"weight_bytes", llvm::divideCeil(weight.getNumElements() * bits, 8)},
       {"weight_bytes_in_memory", bytesOf(weight)},
       {"channels", channels},

@@ -49,7 +49,8 @@ struct Contraction {
   bool hasConstantWeight() const;
   /// Multiply-accumulates for one image, or for one row of a matmul.
   int64_t macs() const;
-  /// Output pixels of one image, or rows of a matmul (1 where dynamic).
+  /// Output pixels of one image, or rows of a matmul (of one image where their
+  /// number is dynamic).
   int64_t positions() const;
 };
 

@@ -151,15 +151,19 @@ double ConvLoops::resultTime() const {
 Tasking::Tasking(LoopBuilder &b, const ConvLoops &conv, int64_t blocks,
                  double cost, double shared)
     : blocks(blocks) {
-  constexpr int64_t kMatrixRows = 32;
   const Image &out = conv.output;
-  int64_t perImage = conv.op.isMatMul ? 1 : std::max<int64_t>(1, out.height);
+  bool isMatMul = conv.op.isMatMul;
+  int64_t perImage =
+      isMatMul ? conv.op.positions() : std::max<int64_t>(1, out.height);
   constexpr double kRepeated = 0.04; // of the work
   int64_t overlap = (conv.kh - 1) * conv.dilationY / conv.strideY;
   int64_t enough = int64_t(shared * double(overlap) / (kRepeated * cost)) + 1;
   double row = cost + conv.resultTime();
-  rows = std::min<int64_t>(std::max(rowsPerTask(row), enough),
-                           conv.op.isMatMul ? kMatrixRows : 4 * perImage);
+  // A block of a matrix's weights is read from far once for so many rows.
+  constexpr int64_t kMatrixRows = 32;
+  rows = isMatMul ? kMatrixRows
+                  : std::min<int64_t>(std::max(rowsPerTask(row), enough),
+                                      4 * perImage);
   // Too few rows for several threads at batch 1: split the channels.
   double whole = row * double(perImage) + conv.weightTime();
   int64_t rowTasks = llvm::divideCeil(perImage, rows);
@@ -172,7 +176,7 @@ Tasking::Tasking(LoopBuilder &b, const ConvLoops &conv, int64_t blocks,
   if (shared > 0)
     splits =
         std::clamp<int64_t>(int64_t(kRepeated * cost / shared) + 1, 1, splits);
-  if (!conv.op.isMatMul && rowTasks > 1 && (shared > 0 || rowTasks < kEnough))
+  if (!isMatMul && rowTasks > 1 && (shared > 0 || rowTasks < kEnough))
     balance(perImage, shared > 0);
   countTasks(b, conv);
 }

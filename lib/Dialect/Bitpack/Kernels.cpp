@@ -1,5 +1,7 @@
 //===- Kernels.cpp - the table of kernels ---------------------------------===//
 #include "KernelCosts.h"
+#include "mlir/Dialect/Linalg/IR/Linalg.h"
+#include "mlir/Dialect/Tensor/IR/Tensor.h"
 #include <numeric>
 
 using namespace mlir;
@@ -91,10 +93,46 @@ int64_t Contraction::macs() const {
   return terms;
 }
 
+/// Rows of a matrix at batch 1, by the reshapes between it and a tensor of
+/// three or more dimensions, whose first one is the batch.
+static int64_t rowsAtBatchOne(Value value) {
+  constexpr unsigned kMaxSteps = 256;
+  double rows = 1;
+  for (unsigned step = 0; step < kMaxSteps; ++step) {
+    RankedTensorType type = tensorType(value);
+    if (!type.getRank() || !type.isDynamicDim(0)) {
+      rows *= type.getRank() ? double(type.getDimSize(0)) : 1;
+      break;
+    }
+    Operation *op = value.getDefiningOp();
+    if (type.getRank() > 2 || !op)
+      break;
+    // The operand that brings the rows; others are constants and broadcasts.
+    auto found = llvm::find_if(op->getOperands(), [](Value operand) {
+      auto from = dyn_cast<RankedTensorType>(operand.getType());
+      return from && from.getRank() && from.isDynamicDim(0) &&
+             !operand.getDefiningOp<linalg::BroadcastOp>() &&
+             !operand.getDefiningOp<tensor::EmptyOp>();
+    });
+    if (found == op->getOperands().end())
+      break;
+    auto rowSize = [](Value v) {
+      double size = 1;
+      for (int64_t d : tensorType(v).getShape().drop_front())
+        size *= ShapedType::isDynamic(d) ? 1 : double(d);
+      return size;
+    };
+    if (isa<RelayoutOp, tensor::CollapseShapeOp, tensor::ExpandShapeOp>(op))
+      rows *= rowSize(*found) / rowSize(value);
+    value = *found;
+  }
+  return std::max<int64_t>(1, std::llround(rows));
+}
+
 int64_t Contraction::positions() const {
   RankedTensorType type = resultType();
   if (isMatMul)
-    return type.isDynamicDim(0) ? 1 : std::max<int64_t>(1, type.getDimSize(0));
+    return rowsAtBatchOne(input);
   return std::max<int64_t>(1, type.getDimSize(1) * type.getDimSize(2));
 }
 
