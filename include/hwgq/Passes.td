@@ -208,8 +208,10 @@ def HwgqRecognizeCodes : Pass<"hwgq-recognize-codes", "::mlir::func::FuncOp"> {
     of planes and a chain of fma; codes times floats is a float contraction
     over n, then the scale. A matmul on the flattened codes of an image
     becomes a convolution with a kernel of the image's size. A zero border in
-    front of a convolution becomes its padding. `hwgq.reason` on a contraction
-    with a float operand says why.
+    front of a convolution becomes its padding. Factors and divisors of codes
+    that are tensors, the same for all terms of each sum (a scale of each token,
+    image or, with a 1x1 kernel, pixel), are applied behind the contraction.
+    `hwgq.reason` on a contraction with a float operand says why.
 
     ```mlir
     %x = hwgq.affine %q {scale = array<f32: 0.5>} : tensor<?x64x!hwgq.code<u2>>

@@ -109,8 +109,8 @@ std::string ThresholdFolder::whyNoAccumulator(Value value) {
   if (!op)
     return "its input is an input of the network, which no accumulator made";
   if (hasScalePerPixel(value, constants))
-    return "its input is scaled per pixel (XNOR-Net's K), and thresholds are "
-           "per channel; a network without K folds";
+    return "its input is scaled per pixel or token (XNOR-Net's K, BitNet's "
+           "scale), and thresholds are per channel; a network without it folds";
   if (isElementwise(op))
     return "its input depends on several tensors, as behind a residual sum; "
            "thresholds compare one accumulator with constants";

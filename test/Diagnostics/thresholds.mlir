@@ -5,7 +5,7 @@ func.func @scale_per_pixel(%acc: tensor<?x2x2x8xi32>, %k: tensor<?x2x2xf32>, %in
   %x = hwgq.affine %acc {scale = array<f32: 0.5>} : tensor<?x2x2x8xi32>
   %K = linalg.broadcast ins(%k : tensor<?x2x2xf32>) outs(%init : tensor<?x2x2x8xf32>) dimensions = [3]
   %y = arith.mulf %x, %K : tensor<?x2x2x8xf32>
-  // expected-remark@+1 {{not folded to thresholds: its input is scaled per pixel (XNOR-Net's K), and thresholds are per channel; a network without K folds}}
+  // expected-remark@+1 {{not folded to thresholds: its input is scaled per pixel or token (XNOR-Net's K, BitNet's scale), and thresholds are per channel; a network without it folds}}
   %q = hwgq.quantize %y {step = #hwgq.sign<">=">} : tensor<?x2x2x8xf32> -> tensor<?x2x2x8x!hwgq.code<b1>>
   return %q : tensor<?x2x2x8x!hwgq.code<b1>>
 }

@@ -161,3 +161,38 @@ func.func @planes(%x: tensor<?x4xf32>, %init: tensor<?x4xf32>) -> tensor<?x1xf32
   %y = hwgq.matmul %q, %w : tensor<?x4xf32>, tensor<1x4xf32> -> tensor<?x1xf32>
   return %y : tensor<?x1xf32>
 }
+
+// -----
+
+// A divisor that is a tensor, one for each token, is taken out of the sum.
+// CHECK-LABEL: @scale_of_a_row
+// CHECK: %[[ROWS:.*]] = tensor.collapse_shape %arg0 {{\[\[}}0, 1], [2]] : tensor<2x3x4x!hwgq.code<s8>> into tensor<6x4x!hwgq.code<s8>>
+// CHECK: %[[SUM:.*]] = hwgq.matmul %[[ROWS]], %{{.*}} -> tensor<6x1xi32>
+// CHECK: %[[Y:.*]] = hwgq.affine %[[SUM]]
+// CHECK: %[[SCALE:.*]] = tensor.collapse_shape %arg1 {{\[\[}}0, 1]] : tensor<2x3xf32> into tensor<6xf32>
+// CHECK: %[[ALL:.*]] = linalg.broadcast ins(%[[SCALE]] : tensor<6xf32>) {{.*}} dimensions = [1]
+// CHECK: arith.divf %[[Y]], %[[ALL]] : tensor<6x1xf32>
+func.func @scale_of_a_row(%q: tensor<2x3x4x!hwgq.code<s8>>, %s: tensor<2x3xf32>, %init: tensor<2x3x4xf32>) -> tensor<6x1xf32> {
+  %n = hwgq.affine %q {scale = array<f32: 1.0>} : tensor<2x3x4x!hwgq.code<s8>>
+  %S = linalg.broadcast ins(%s : tensor<2x3xf32>) outs(%init : tensor<2x3x4xf32>) dimensions = [2]
+  %x = arith.divf %n, %S : tensor<2x3x4xf32>
+  %m = tensor.collapse_shape %x [[0, 1], [2]] : tensor<2x3x4xf32> into tensor<6x4xf32>
+  %w = arith.constant dense<[[0.25, -0.25, -0.25, 0.25]]> : tensor<1x4xf32>
+  %y = hwgq.matmul %m, %w : tensor<6x4xf32>, tensor<1x4xf32> -> tensor<6x1xf32>
+  return %y : tensor<6x1xf32>
+}
+
+// -----
+
+// One that changes along the sum stays.
+// CHECK-LABEL: @scale_of_a_column
+// CHECK: arith.divf %{{.*}} : tensor<6x4xf32>
+// CHECK: hwgq.matmul %{{.*}} -> tensor<6x1xf32>
+func.func @scale_of_a_column(%q: tensor<6x4x!hwgq.code<s8>>, %s: tensor<4xf32>, %init: tensor<6x4xf32>) -> tensor<6x1xf32> {
+  %n = hwgq.affine %q {scale = array<f32: 1.0>} : tensor<6x4x!hwgq.code<s8>>
+  %S = linalg.broadcast ins(%s : tensor<4xf32>) outs(%init : tensor<6x4xf32>) dimensions = [0]
+  %x = arith.divf %n, %S : tensor<6x4xf32>
+  %w = arith.constant dense<[[0.25, -0.25, -0.25, 0.25]]> : tensor<1x4xf32>
+  %y = hwgq.matmul %x, %w : tensor<6x4xf32>, tensor<1x4xf32> -> tensor<6x1xf32>
+  return %y : tensor<6x1xf32>
+}

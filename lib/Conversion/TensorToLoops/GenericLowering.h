@@ -48,9 +48,18 @@ private:
   bool canInterleave();
   void emitInterleaved(mlir::OpBuilder &builder);
   void emitInterleavedVectors(mlir::OpBuilder &builder);
+  bool fillsVector(unsigned dim);
+  /// The one of these loops along which inputs are contiguous that are not so
+  /// along the last parallel loop, if it fills a vector and all others are.
+  std::optional<unsigned> findAcross(llvm::ArrayRef<unsigned> candidates);
   std::optional<unsigned> findTransposed();
+  mlir::Value step(mlir::OpBuilder &builder, mlir::Value start, int64_t by);
+  void loadTiles(mlir::OpBuilder &builder);
   void emitTransposed(mlir::OpBuilder &builder);
   void emitTile(mlir::OpBuilder &builder);
+  bool canReduceRows();
+  llvm::SmallVector<mlir::Value>
+  emitRowReduction(mlir::OpBuilder &builder, mlir::ValueRange accumulators);
   void allocateResults(const mlir::TypeConverter &converter);
   void emitParallel(mlir::OpBuilder &builder, unsigned depth);
   void emitInner(mlir::OpBuilder &builder);
@@ -84,6 +93,7 @@ private:
   llvm::SmallVector<mlir::Value> results;
   llvm::SmallVector<mlir::Value> ivs;
   bool vectorizable = false, interleaved = false;
+  bool reducesRows = false; // in vectors of rows, whose elements are turned
   /// In a transposing lowering: the loop along which inputs are contiguous, the
   /// rows of the tile of each such input, and the row that is computed.
   std::optional<unsigned> transposed;

@@ -1,8 +1,9 @@
 //===- GenericTiles.cpp - linalg.generic where vectors must turn ----------===//
 //
-// Two ways to keep vectors where an operand is not contiguous along the last
+// Ways to keep vectors where an operand is not contiguous along the last
 // dimension of the result: a few channels a pixel are taken apart, and blocks
-// of lanes x lanes elements are transposed in registers.
+// of lanes x lanes elements are transposed in registers, for element-wise ops
+// and for sums of rows, many of which are added up at a time.
 //
 //===----------------------------------------------------------------------===//
 #include "GenericLowering.h"
@@ -203,15 +204,11 @@ void GenericLowering::emitInterleaved(OpBuilder &builder) {
 /// A loop, other than the last, along which every input that is not contiguous
 /// or constant along the last loop is contiguous. Both have a static size of
 /// at least a vector.
-std::optional<unsigned> GenericLowering::findTransposed() {
-  if (vectorizable || parallel.size() < 2 || !reduction.empty() ||
-      !hasVectorBody(op))
+std::optional<unsigned>
+GenericLowering::findAcross(ArrayRef<unsigned> candidates) {
+  if (vectorizable || parallel.empty() || !hasVectorBody(op))
     return std::nullopt;
   unsigned last = parallel.back();
-  auto fills = [&](unsigned dim) {
-    std::optional<int64_t> size = getConstantIntValue(sizes[dim]);
-    return size && *size >= lanes;
-  };
   std::optional<unsigned> found;
   for (auto [i, map] : llvm::enumerate(maps)) {
     Value operand = i < inputCount() ? inputs[i] : inits[i - inputCount()];
@@ -226,11 +223,23 @@ std::optional<unsigned> GenericLowering::findTransposed() {
     if (innermost == last)
       continue;
     if (i >= inputCount() || (found && *found != innermost) ||
-        !llvm::is_contained(parallel, innermost))
+        !llvm::is_contained(candidates, innermost))
       return std::nullopt;
     found = innermost;
   }
-  return found && fills(last) && fills(*found) ? found : std::nullopt;
+  return found && fillsVector(*found) ? found : std::nullopt;
+}
+
+bool GenericLowering::fillsVector(unsigned dim) {
+  std::optional<int64_t> size = getConstantIntValue(sizes[dim]);
+  return size && *size >= lanes;
+}
+
+std::optional<unsigned> GenericLowering::findTransposed() {
+  if (parallel.size() < 2 || !reduction.empty() ||
+      !fillsVector(parallel.back()))
+    return std::nullopt;
+  return findAcross(parallel);
 }
 
 /// The transpose of a square of vectors: each round is a perfect shuffle of
@@ -253,14 +262,11 @@ static void transpose(OpBuilder &b, Location loc,
   }
 }
 
-/// The tile that begins at the current indices.
-void GenericLowering::emitTile(OpBuilder &builder) {
-  unsigned across = *transposed, last = parallel.back();
-  Value row = ivs[across], column = ivs[last];
-  auto step = [&](Value start, int64_t by) -> Value {
-    return arith::AddIOp::create(
-        builder, loc, start, arith::ConstantIndexOp::create(builder, loc, by));
-  };
+/// Turned squares of the inputs that are not contiguous along the last parallel
+/// loop, from the current indices on.
+void GenericLowering::loadTiles(OpBuilder &builder) {
+  unsigned last = parallel.back();
+  Value column = ivs[last];
   tiles.assign(inputCount(), {});
   Block &body = op.getRegion().front();
   for (auto [i, input] : llvm::enumerate(inputs)) {
@@ -270,15 +276,27 @@ void GenericLowering::emitTile(OpBuilder &builder) {
       continue;
     auto type = VectorType::get({lanes}, getElementTypeOrSelf(input.getType()));
     for (int64_t t = 0; t < lanes; ++t) {
-      ivs[last] = step(column, t);
+      ivs[last] = step(builder, column, t);
       tiles[i].push_back(vector::LoadOp::create(builder, loc, type, input,
                                                 indices(builder, maps[i])));
     }
     transpose(builder, loc, tiles[i]);
   }
   ivs[last] = column;
+}
+
+Value GenericLowering::step(OpBuilder &builder, Value start, int64_t by) {
+  return arith::AddIOp::create(
+      builder, loc, start, arith::ConstantIndexOp::create(builder, loc, by));
+}
+
+/// The tile that begins at the current indices.
+void GenericLowering::emitTile(OpBuilder &builder) {
+  unsigned across = *transposed;
+  Value row = ivs[across];
+  loadTiles(builder);
   for (tileRow = 0; tileRow < lanes; ++tileRow) {
-    ivs[across] = step(row, tileRow);
+    ivs[across] = step(builder, row, tileRow);
     emitElement(builder, true);
   }
   tiles.clear();
@@ -303,4 +321,43 @@ void GenericLowering::emitTransposed(OpBuilder &builder) {
   loop(builder, *transposed, [&](OpBuilder &outer) {
     loop(outer, parallel.back(), [&](OpBuilder &inner) { emitTile(inner); });
   });
+}
+
+//===----------------------------------------------------------------------===//
+// Reductions of rows
+//===----------------------------------------------------------------------===//
+
+bool GenericLowering::canReduceRows() {
+  return reduction.size() == 1 && findAcross(reduction);
+}
+
+/// A vector of rows: turned squares along them, the last of which ends with
+/// them, so that each row sees its elements in order.
+SmallVector<Value> GenericLowering::emitRowReduction(OpBuilder &builder,
+                                                     ValueRange accumulators) {
+  unsigned along = reduction[0];
+  int64_t size = *getConstantIntValue(sizes[along]), rest = size % lanes;
+  auto square = [&](OpBuilder &at, Value start, int64_t first,
+                    ValueRange carried) {
+    SmallVector<Value> values(carried);
+    ivs[along] = start;
+    loadTiles(at);
+    for (tileRow = first; tileRow < lanes; ++tileRow) {
+      ivs[along] = step(at, start, tileRow);
+      values = emitBody(at, values, true);
+    }
+    tiles.clear();
+    return values;
+  };
+  auto index = [&](int64_t value) -> Value {
+    return arith::ConstantIndexOp::create(builder, loc, value);
+  };
+  auto loop = scf::ForOp::create(
+      builder, loc, index(0), index(size - rest), index(lanes), accumulators,
+      [&](OpBuilder &inner, Location l, Value iv, ValueRange carried) {
+        scf::YieldOp::create(inner, l, square(inner, iv, 0, carried));
+      });
+  SmallVector<Value> values(loop.getResults());
+  return rest ? square(builder, index(size - lanes), lanes - rest, values)
+              : values;
 }

@@ -164,6 +164,8 @@ SmallVector<Value> GenericLowering::emitReduction(OpBuilder &builder,
                                                   bool vector) {
   if (depth == reduction.size())
     return emitBody(builder, accumulators, vector);
+  if (reducesRows && vector)
+    return emitRowReduction(builder, accumulators);
   Value zero = arith::ConstantIndexOp::create(builder, loc, 0);
   Value one = arith::ConstantIndexOp::create(builder, loc, 1);
   unsigned dim = reduction[depth];
@@ -313,6 +315,8 @@ LogicalResult GenericLowering::run(const TypeConverter &converter,
   interleaved = canInterleave();
   if (!interleaved)
     transposed = findTransposed();
+  reducesRows = canReduceRows();
+  vectorizable |= reducesRows;
   // Tasks: all outer dimensions but one, so that a task has a row of vectors.
   unsigned outer = parallel.size() > 2 ? parallel.size() - 2
                                        : (parallel.size() == 2 ? 1 : 0);
