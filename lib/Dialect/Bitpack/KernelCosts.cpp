@@ -264,7 +264,8 @@ double bitpack::genericCost(const Contraction &c, const KernelTarget &target) {
   constexpr int64_t kLanes = 8;
   double macs = paddedMacs(c, 1, kLanes, c.positions());
   if (!c.inputCode() || !c.weightCode())
-    return macs * (target.has("fma") || target.has("neon") ? 0.4 : 4);
+    return macs * (target.has("fma") || target.has("neon") ? 0.4 : 4) +
+           weightTraffic(c, c.weightCode() ? c.weightCode().getBits() : 32);
   // Pairs of planes and planes of a word of 64 channels; or codes of a channel.
   constexpr double kNsPerChannel = 1.6;
   double perPair = byWidth(target, 0.15, 0.2, 0.4);
