@@ -1,8 +1,9 @@
 //===- ConvertOnnxToHwgqInteger.cpp - integer contractions ----------------===//
 //
 // ConvInteger and its kin are sums of products of n = code - zero point. With
-// constant weights and zero points they are contractions of codes; otherwise
-// chains of i32.
+// constant weights and zero points (and, in matrix products, a zero point of
+// all inputs that is known at run time) they are contractions of codes;
+// otherwise chains of i32.
 //
 //===----------------------------------------------------------------------===//
 #include "OnnxLowering.h"
@@ -182,6 +183,58 @@ FailureOr<Value> integerConv(Node &n, Coded x, Coded w) {
   return genericConv(n, n.pad(xs, low, high, 0), ws, *window, groups);
 }
 
+/// The product of all rows of x, less the constant `zero`, with constant
+/// columns [columns, k], or null where these are no codes or the sum may leave
+/// int32.
+Value codedMatMul(Node &n, Coded x, int64_t zero, ArrayRef<int64_t> weights,
+                  int64_t columns) {
+  RankedTensorType xType = n.type(x.value);
+  int64_t k = xType.getShape().back(), rows = 1;
+  Value codes = weightCodes(n, weights, {columns, k});
+  if (!codes)
+    return {};
+  Value input = inputCodes(n, x, zero);
+  if (!fitsAccumulator(input, codes, k))
+    return {};
+  for (int64_t size : xType.getShape().drop_back())
+    rows = ShapedType::isDynamic(size) || ShapedType::isDynamic(rows)
+               ? ShapedType::kDynamic
+               : rows * size;
+  Value y = n.make<MatMulOp>(n.reshape(input, {rows, k}), codes);
+  return n.reshape(y, n.resultType().getShape());
+}
+
+/// sum((x - z) w) = sum(x w) - z sum(w) for a z that is known at run time, as
+/// DynamicQuantizeLinear gives it; null where that may leave int32.
+Value matMulWithZero(Node &n, Coded x, ArrayRef<int64_t> weights,
+                     int64_t columns) {
+  constexpr int64_t kMost = std::numeric_limits<int32_t>::max() / 255;
+  int64_t k = n.type(x.value).getShape().back();
+  SmallVector<int32_t> sums;
+  for (int64_t c = 0; c < columns; ++c) {
+    int64_t sum = 0, magnitude = 0;
+    for (int64_t w : weights.slice(c * k, k)) {
+      sum += w;
+      magnitude += std::abs(w);
+    }
+    if (magnitude > kMost)
+      return {};
+    sums.push_back(sum);
+  }
+  Value y = codedMatMul(n, x, 0, weights, columns);
+  if (!y)
+    return {};
+  Type i32 = n.b.getI32Type();
+  Value zero = n.cast(n.in(x.zero), n.type(x.zero).getElementType(), i32);
+  Value sum = n.make<arith::ConstantOp>(DenseElementsAttr::get(
+      RankedTensorType::get({columns}, i32), ArrayRef(sums)));
+  SmallVector<int64_t> leading =
+      llvm::to_vector(llvm::seq<int64_t>(0, typeOf(y).getRank() - 1));
+  Value lost = n.make<arith::MulIOp>(n.broadcastLike(n.reshape(zero, {}), y),
+                                     n.broadcastDims(sum, n.sizes(y), leading));
+  return n.make<arith::SubIOp>(y, lost);
+}
+
 /// The i32 sums of an integer matrix product, numpy semantics.
 FailureOr<Value> integerMatMul(Node &n, Coded x, Coded w) {
   RankedTensorType xType = n.type(x.value), wType = n.type(w.value);
@@ -189,28 +242,23 @@ FailureOr<Value> integerMatMul(Node &n, Coded x, Coded w) {
     return n.error() << "needs 8-bit operands", failure();
   auto zero = scalarZero(n, x.zero);
   auto values = wType.getRank() == 2 ? constantNumbers(n, w, 1) : std::nullopt;
-  ArrayRef<int64_t> result = n.resultType().getShape();
-  if (zero && values && xType.getRank() >= 2) {
+  if (values && xType.getRank() >= 2) {
     int64_t k = wType.getDimSize(0), columns = wType.getDimSize(1);
     SmallVector<int64_t> turned;
     for (int64_t c = 0; c < columns; ++c)
       for (int64_t i = 0; i < k; ++i)
         turned.push_back((*values)[i * columns + c]);
-    if (Value codes = weightCodes(n, turned, {columns, k})) {
-      Value input = inputCodes(n, x, *zero);
-      if (fitsAccumulator(input, codes, k)) {
-        int64_t rows = 1;
-        for (int64_t size : xType.getShape().drop_back())
-          rows = ShapedType::isDynamic(size) || ShapedType::isDynamic(rows)
-                     ? ShapedType::kDynamic
-                     : rows * size;
-        Value y = n.make<MatMulOp>(n.reshape(input, {rows, k}), codes);
-        return n.reshape(y, result);
-      }
-    }
+    Value y;
+    if (zero)
+      y = codedMatMul(n, x, *zero, turned, columns);
+    else if (n.type(x.zero).hasStaticShape() &&
+             n.type(x.zero).getNumElements() == 1)
+      y = matMulWithZero(n, x, turned, columns);
+    if (y)
+      return y;
   }
   return matmul(n, numbers(n, x, xType.getRank() - 2),
-                numbers(n, w, wType.getRank() - 1), result);
+                numbers(n, w, wType.getRank() - 1), n.resultType().getShape());
 }
 
 LogicalResult lowerConvInteger(Node &n) {

@@ -103,7 +103,16 @@ def of_flattened():
     return g.model(g.add("MatMul", g.add("Flatten", g.add("Div", codes, s)), g.ternary(60, OUTPUTS)))
 
 
-FORMS = [divided, multiplied, twice, straight_through, sign_of_rows, of_an_image, of_all, of_a_pixel, of_flattened]
+def zero_points():
+    """What ONNX Runtime's dynamic quantisation writes: a scale and a zero point of all inputs."""
+    g = Graph((TOKENS, CHANNELS))
+    g.nodes.append(node("DynamicQuantizeLinear", ["x"], ["codes", "scale", "zero"]))
+    w = g.constant(g.rng.integers(-127, 128, (CHANNELS, OUTPUTS)), np.int8)
+    acc = g.add("MatMulInteger", "codes", w, "zero", g.constant(0, np.int8))
+    return g.model(g.add("Mul", g.add("Cast", acc, to=TensorProto.FLOAT), g.add("Mul", "scale", g.constant(0.01))))
+
+
+FORMS = [divided, multiplied, twice, straight_through, sign_of_rows, of_an_image, of_all, of_a_pixel, of_flattened, zero_points]
 
 
 def reports_codes(path):
