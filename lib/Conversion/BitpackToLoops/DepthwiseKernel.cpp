@@ -1,7 +1,7 @@
 //===- DepthwiseKernel.cpp - one filter a channel -------------------------===//
 //
 // Vectors lie along the channels: acc[c] += n_x[c] * n_w[tap][c] over the taps
-// in bounds.
+// in bounds, in 16 bits where they hold all sums.
 //
 //===----------------------------------------------------------------------===//
 #include "Epilogue.h"
@@ -17,7 +17,8 @@ class DepthwiseKernel {
 public:
   DepthwiseKernel(LoopBuilder &b, ConvLoops &conv)
       : b(b), conv(conv), window(conv.op.window, conv.input),
-        lanes(chunkLanes(b.options)),
+        bits(Epilogue::prefers16(conv) ? 16 : 32),
+        lanes(chunkLanes(b.options) * 32 / bits),
         stride(llvm::alignTo(conv.output.channels, kWord)) {}
 
   FailureOr<Value> emit() {
@@ -30,9 +31,9 @@ public:
     for (int64_t tap = 0; tap < taps; ++tap)
       for (int64_t c = 0; c < stride; ++c)
         ordered.push_back(c < out.channels ? (*codes)[c * taps + tap] : 0);
-    weights = ordered.numbers(b, b.getI32Type());
+    weights = ordered.numbers(b, b.getIntegerType(bits));
     Epilogue epilogue(b, conv, lanes, llvm::alignTo(out.channels, lanes), 1,
-                      out.channels);
+                      out.channels, bits);
     constexpr double kNsPerStep = 1.0;
     double cost = kNsPerStep * conv.macsOfRow() / double(lanes);
     forEachRow(b, out, cost, [&](Value n, Value y) {
@@ -71,7 +72,10 @@ private:
 
   Value sum(Value n, Value y, Value x, bool inside, Value word, int64_t offset,
             int64_t valid) {
-    VectorType type = b.vec(lanes, b.getI32Type());
+    VectorType type = b.vec(lanes, b.getIntegerType(bits));
+    const Image &in = conv.input;
+    if (in.pixelSize() >= int64_t(llvm::alignTo(in.channels, lanes)))
+      valid = lanes; // bytes of the padding are there
     auto tapOf = [&](Value position, Value out, unsigned d) {
       Value first =
           b.sub(b.mul(out, window.strides[d]), b.index(window.pads[d]));
@@ -83,8 +87,11 @@ private:
       Value weight =
           b.load(type, weights,
                  b.add(b.mul(at, stride), b.add(b.mul(word, kWord), offset)));
-      Value codes = loadCodes(b, conv.input, conv.input.at(b, n, iy, ix), word,
-                              offset, lanes, valid);
+      Value byte =
+          b.add(in.at(b, n, iy, ix), b.add(b.mul(word, kWord), offset));
+      Value codes = arith::ExtUIOp::create(
+          b, type,
+          b.loadPart(b.vec(lanes, b.getI8Type()), in.memory, byte, valid));
       Value product = b.mul(toNumbers(b, conv.inputCode(), codes), weight);
       return Values{b.add(sums[0], product)};
     };
@@ -94,6 +101,7 @@ private:
   LoopBuilder &b;
   ConvLoops &conv;
   PoolWindow window;
+  unsigned bits;         // of sums: 16 where they fit
   int64_t lanes, stride; // of a vector; of a tap's weights
   Value weights;         // n_w of [tap][channels up to whole words]
 };

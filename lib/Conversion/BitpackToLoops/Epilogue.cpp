@@ -1,6 +1,7 @@
 //===- Epilogue.cpp - from accumulators to the result ---------------------===//
 #include "Epilogue.h"
 #include "Accumulator.h"
+#include "ThresholdSearch.h"
 
 using namespace mlir;
 using namespace hwgq;
@@ -16,7 +17,11 @@ Epilogue::Epilogue(LoopBuilder &b, const ConvLoops &conv, int64_t lanes,
 }
 
 bool Epilogue::prefers16(const ConvLoops &conv) {
-  return (conv.op.thresholds || conv.group) && Accumulator::fits16(conv);
+  ElementsAttr thresholds = conv.op.thresholds;
+  if (thresholds && cast<ShapedType>(thresholds.getType()).getDimSize(1) >
+                        ThresholdSearch::kMany / 2)
+    return false; // searched in 32 bits
+  return (thresholds || conv.group) && Accumulator::fits16(conv);
 }
 
 void Epilogue::guard(LoopBuilder &b, Value channel,

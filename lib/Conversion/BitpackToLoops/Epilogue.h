@@ -26,7 +26,8 @@ public:
       : Epilogue(b, conv, lanes, covered, conv.groups, conv.groupOut, bits) {}
 
   /// Whether accumulators of 16 bits are worth while, since they fit and are
-  /// only compared, or widened once two registers are one.
+  /// only compared with few thresholds, or widened once two registers are
+  /// one.
   static bool prefers16(const ConvLoops &conv);
 
   /// Stores the outputs of channels [channel, channel + lanes) of pixel (n, y,

@@ -57,7 +57,6 @@ std::optional<ThresholdSearch> ThresholdSearch::get(LoopBuilder &b,
                                                     ArrayRef<int32_t> levels,
                                                     ArrayRef<int32_t> keeps,
                                                     int64_t channels) {
-  constexpr int64_t kMany = 63;
   ThresholdSearch search;
   search.count = int64_t(levels.size()) / channels;
   search.channels = channels;

@@ -15,6 +15,9 @@ namespace hwgq {
 /// - any others: halving, a threshold a bit of the code.
 class ThresholdSearch {
 public:
+  /// So many thresholds of a channel, filled up to 2^k - 1, are worth it.
+  static constexpr int64_t kMany = 63;
+
   /// `levels[i * channels + c]` is threshold i of channel c, ascending; the
   /// smallest and largest i32 are always and never reached. Channels with
   /// `keeps[c]` 0 only meet the accumulator 0. Nothing where there are few

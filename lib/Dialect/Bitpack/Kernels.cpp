@@ -285,7 +285,7 @@ ArrayRef<Kernel> bitpack::getKernels() {
        "products of numbers in vectors along the channels, one filter each",
        {},
        depthwiseRefuses,
-       anyForm,
+       wholeBytes,
        depthwiseCost,
        noCeiling},
       {"generic",
