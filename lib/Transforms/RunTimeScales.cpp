@@ -30,89 +30,112 @@ static int64_t countRows(Operation *op) {
   return isPointwise ? 3 : 1;
 }
 
-/// The broadcast operand of a product or quotient that is the same along all
-/// dimensions from `rows` on.
-static linalg::BroadcastOp findScale(Operation *op, int64_t rows,
-                                     unsigned index) {
+/// The broadcast operand of a product or quotient that is the same along those
+/// dimensions that `order` puts at `rows` and behind.
+static linalg::BroadcastOp findScale(Operation *op, unsigned index,
+                                     ArrayRef<int64_t> order, int64_t rows) {
   auto broadcast = op->getOperand(index).getDefiningOp<linalg::BroadcastOp>();
-  if (!broadcast)
-    return {};
-  int64_t rank = cast<RankedTensorType>(op->getResult(0).getType()).getRank();
-  for (int64_t d = rows; d < rank; ++d)
-    if (!llvm::is_contained(broadcast.getDimensions(), d))
-      return {};
+  if (broadcast)
+    for (int64_t d : order.drop_front(rows))
+      if (!llvm::is_contained(broadcast.getDimensions(), d))
+        return {};
   return broadcast;
+}
+
+/// The scale's tensor and its dimensions, in `order`.
+static std::pair<Value, SmallVector<int64_t>>
+reorder(TensorBuilder &b, linalg::BroadcastOp scale, ArrayRef<int64_t> order) {
+  SmallVector<int64_t> own, kept, perm;
+  for (int64_t d = 0; d < int64_t(order.size()); ++d)
+    if (!llvm::is_contained(scale.getDimensions(), d))
+      own.push_back(d);
+  for (auto [at, d] : llvm::enumerate(order))
+    if (auto *found = llvm::find(own, d); found != own.end()) {
+      kept.push_back(at);
+      perm.push_back(found - own.begin());
+    }
+  Value tensor = scale.getInput();
+  return {llvm::is_sorted(perm) ? tensor : b.transpose(tensor, perm), kept};
+}
+
+/// The result of a movement, with the scales of codes behind it.
+static Value behind(OpBuilder &builder, Value moved) {
+  Value pulled = pullAffine(builder, moved.getDefiningOp());
+  return pulled ? pulled : moved;
 }
 
 Value RunTimeScales::take(OpBuilder &builder, Operation *contraction,
                           Value input) {
   scales.clear();
   rows = countRows(contraction);
-  auto collapse = input.getDefiningOp<tensor::CollapseShapeOp>();
-  if (collapse && isa<MatMulOp>(contraction))
+  auto collapse = isa<MatMulOp>(contraction)
+                      ? input.getDefiningOp<tensor::CollapseShapeOp>()
+                      : tensor::CollapseShapeOp();
+  if (collapse)
     rows = collapse.getReassociationIndices()[0].size();
-  else
-    collapse = {};
-  Value value = collapse ? collapse.getSrc() : input;
+  source = collapse ? collapse.getSrc() : input;
+  Value value = source;
+  auto order = llvm::to_vector(llvm::seq<int64_t>(
+      0, cast<RankedTensorType>(source.getType()).getRank()));
+  auto transpose = value.getDefiningOp<linalg::TransposeOp>();
+  if (transpose) {
+    order = llvm::to_vector(transpose.getPermutation());
+    value = transpose.getInput();
+  }
+  TensorBuilder b(builder, contraction->getLoc());
   while (Operation *op = value.getDefiningOp()) {
-    if (!isa<arith::MulFOp, arith::DivFOp>(op))
-      break;
     bool divides = isa<arith::DivFOp>(op);
-    linalg::BroadcastOp scale = findScale(op, rows, 1);
-    unsigned other = 0;
-    if (!scale && !divides) {
-      scale = findScale(op, rows, 0);
-      other = 1;
-    }
+    if (!divides && !isa<arith::MulFOp>(op))
+      break;
+    unsigned index = 1;
+    linalg::BroadcastOp scale = findScale(op, index, order, rows);
+    if (!scale && !divides)
+      scale = findScale(op, index = 0, order, rows);
     if (!scale)
       break;
-    scales.push_back({scale, divides});
-    value = op->getOperand(other);
+    auto [tensor, kept] = reorder(b, scale, order);
+    scales.push_back({tensor, kept, divides});
+    value = op->getOperand(1 - index);
   }
   if (scales.empty())
     return {};
-  if (!collapse)
-    return value;
-  auto flat = tensor::CollapseShapeOp::create(
-      builder, collapse.getLoc(), collapse.getType(), value,
-      collapse.getReassociationIndices());
-  Value moved = pullAffine(builder, flat);
-  return moved ? moved : flat.getResult();
+  if (transpose)
+    value = behind(builder, b.transpose(value, order));
+  if (collapse)
+    value = behind(builder, b.make<tensor::CollapseShapeOp>(
+                                collapse.getType(), value,
+                                collapse.getReassociationIndices()));
+  return value;
 }
 
-/// The scale in the shape of `result`, whose first dimensions are the rows.
-static Value spread(TensorBuilder &b, linalg::BroadcastOp scale, int64_t rows,
-                    Value result) {
-  Value tensor = scale.getInput();
-  auto isAdded = [&](int64_t d) {
-    return llvm::is_contained(scale.getDimensions(), d);
-  };
-  SmallVector<int64_t> added;
-  int64_t rank = cast<RankedTensorType>(result.getType()).getRank();
-  int64_t scaleRank = cast<RankedTensorType>(tensor.getType()).getRank();
-  // A matrix whose rows were several dimensions: they are one here, too.
-  if (rank == 2 && rows > 1 && scaleRank) {
-    for (int64_t d = 0; d < rows; ++d)
-      if (isAdded(d))
+Value RunTimeScales::spread(OpBuilder &builder, Location loc,
+                            const Scale &scale, Value result) {
+  TensorBuilder b(builder, loc);
+  auto complement = [&](int64_t end) {
+    SmallVector<int64_t> added;
+    for (int64_t d = 0; d < end; ++d)
+      if (!llvm::is_contained(scale.dimensions, d))
         added.push_back(d);
-    SmallVector<OpFoldResult> sizes = b.sizes(scale->getResult(0));
-    if (!added.empty())
-      tensor = b.broadcastDims(tensor, ArrayRef(sizes).take_front(rows), added);
-    SmallVector<ReassociationIndices> all = {
-        llvm::to_vector(llvm::seq<int64_t>(0, rows))};
-    tensor = b.make<tensor::CollapseShapeOp>(tensor, all);
-    return b.broadcastDims(tensor, b.sizes(result), {1});
-  }
-  for (int64_t d = 0; d < rank; ++d)
-    if (d >= rows || isAdded(d))
-      added.push_back(d);
-  return b.broadcastDims(tensor, b.sizes(result), added);
+    return added;
+  };
+  int64_t rank = cast<RankedTensorType>(result.getType()).getRank();
+  if (rank != 2 || rows == 1 || scale.dimensions.empty())
+    return b.broadcastDims(scale.tensor, b.sizes(result), complement(rank));
+  // A matrix whose rows were several dimensions: they are one here, too.
+  Value tensor = scale.tensor;
+  if (SmallVector<int64_t> added = complement(rows); !added.empty())
+    tensor = b.broadcastDims(tensor, ArrayRef(b.sizes(source)).take_front(rows),
+                             added);
+  SmallVector<ReassociationIndices> all = {
+      llvm::to_vector(llvm::seq<int64_t>(0, rows))};
+  return b.broadcastDims(b.make<tensor::CollapseShapeOp>(tensor, all),
+                         b.sizes(result), {1});
 }
 
 Value RunTimeScales::apply(OpBuilder &builder, Location loc, Value result) {
   TensorBuilder b(builder, loc);
   for (const Scale &scale : llvm::reverse(scales)) {
-    Value factor = spread(b, scale.broadcast, rows, result);
+    Value factor = spread(builder, loc, scale, result);
     result = scale.divides ? b.make<arith::DivFOp>(result, factor)
                            : b.make<arith::MulFOp>(result, factor);
   }

@@ -3,7 +3,6 @@
 #define HWGQ_TRANSFORMS_RUNTIMESCALES_H
 
 #include "hwgq/Dialect/HWGQ.h"
-#include "mlir/Dialect/Linalg/IR/Linalg.h"
 
 namespace hwgq {
 
@@ -25,12 +24,18 @@ public:
 
 private:
   struct Scale {
-    mlir::linalg::BroadcastOp broadcast;
+    mlir::Value tensor;
+    llvm::SmallVector<int64_t> dimensions; ///< Of the input: the tensor's.
     bool divides;
   };
 
+  /// The scale in the shape of the result, whose first dimensions are the rows.
+  mlir::Value spread(mlir::OpBuilder &builder, mlir::Location loc,
+                     const Scale &scale, mlir::Value result);
+
   llvm::SmallVector<Scale, 2> scales; ///< Outermost first.
-  int64_t rows = 0; ///< Leading dimensions that no sum runs over.
+  mlir::Value source; ///< The input, before rows became one dimension.
+  int64_t rows = 0;   ///< Leading dimensions that no sum runs over.
 };
 
 } // namespace hwgq

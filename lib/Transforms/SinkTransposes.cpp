@@ -252,13 +252,16 @@ struct FoldConstant : OpRewritePattern<TransposeOp> {
   using OpRewritePattern::OpRewritePattern;
   LogicalResult matchAndRewrite(TransposeOp op,
                                 PatternRewriter &rewriter) const override {
-    if (!op.getInput().getDefiningOp<arith::ConstantOp>())
+    auto constant = op.getInput().getDefiningOp<arith::ConstantOp>();
+    auto elements =
+        constant ? dyn_cast<ElementsAttr>(constant.getValue()) : ElementsAttr();
+    ElementsAttr turned = elements
+                              ? transposeElements(elements, op.getPermutation())
+                              : ElementsAttr();
+    if (!turned)
       return failure();
-    TensorBuilder b(rewriter, op.getLoc());
-    Value made = b.transpose(op.getInput(), op.getPermutation());
-    if (made.getDefiningOp<TransposeOp>())
-      return rewriter.eraseOp(made.getDefiningOp()), failure();
-    rewriter.replaceOp(op, made);
+    rewriter.replaceOpWithNewOp<arith::ConstantOp>(
+        op, mlir::cast<TypedAttr>(turned));
     return success();
   }
 };

@@ -144,3 +144,16 @@ func.func @shuffle(%x: tensor<2x4x4x6xf32>) -> tensor<2x4x4x6xf32> {
   %y = linalg.transpose ins(%c : tensor<2x6x4x4xf32>) outs(%f : tensor<2x4x4x6xf32>) permutation = [0, 2, 3, 1]
   return %y : tensor<2x4x4x6xf32>
 }
+
+// -----
+
+// A transposed mask is a constant.
+// CHECK-LABEL: @mask
+// CHECK: arith.constant dense<{{\[\[}}true, false], [false, false], [true, true]]> : tensor<3x2xi1>
+// CHECK-NOT: linalg.transpose
+func.func @mask(%x: tensor<3x2xf32>, %y: tensor<3x2xf32>, %init: tensor<3x2xi1>) -> tensor<3x2xf32> {
+  %m = arith.constant dense<[[true, false, true], [false, false, true]]> : tensor<2x3xi1>
+  %t = linalg.transpose ins(%m : tensor<2x3xi1>) outs(%init : tensor<3x2xi1>) permutation = [1, 0]
+  %r = arith.select %t, %x, %y : tensor<3x2xi1>, tensor<3x2xf32>
+  return %r : tensor<3x2xf32>
+}

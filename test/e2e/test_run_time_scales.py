@@ -103,6 +103,22 @@ def of_flattened():
     return g.model(g.add("MatMul", g.add("Flatten", g.add("Div", codes, s)), g.ternary(60, OUTPUTS)))
 
 
+def of_turned_tokens():
+    """Heads put together behind an attention: the transpose ends up between codes and product."""
+    g = Graph((3, 10, 16))
+    x = g.add("Reshape", g.add("Transpose", "x", perm=[0, 2, 1, 3]), g.constant([0, 10, 48], np.int64))
+    codes, s = g.absmax_codes(x, [2])
+    return g.model(g.add("MatMul", g.add("Div", codes, s), g.ternary(48, OUTPUTS)))
+
+
+def causal():
+    """A mask in front of the scale of a token (Trilu), and of a column, which two transposes make rows."""
+    g = Graph((TOKENS, TOKENS))
+    codes, s = g.absmax_codes(g.add("Trilu", g.add("Transpose", "x", perm=[0, 2, 1]), g.constant(1, np.int64), upper=0), [1])
+    turned = g.add("Transpose", g.add("Div", codes, s), perm=[0, 2, 1])
+    return g.model(g.add("MatMul", turned, g.ternary(TOKENS, OUTPUTS)))
+
+
 def zero_points():
     """What ONNX Runtime's dynamic quantisation writes: a scale and a zero point of all inputs."""
     g = Graph((TOKENS, CHANNELS))
@@ -112,7 +128,8 @@ def zero_points():
     return g.model(g.add("Mul", g.add("Cast", acc, to=TensorProto.FLOAT), g.add("Mul", "scale", g.constant(0.01))))
 
 
-FORMS = [divided, multiplied, twice, straight_through, sign_of_rows, of_an_image, of_all, of_a_pixel, of_flattened, zero_points]
+FORMS = [divided, multiplied, twice, straight_through, sign_of_rows, of_an_image, of_all, of_a_pixel, of_flattened, of_turned_tokens, causal,
+         zero_points]
 
 
 def reports_codes(path):

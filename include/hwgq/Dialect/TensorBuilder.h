@@ -21,6 +21,11 @@ using mlir::Value;
 /// 8 bits wide but for i1 (2- and 4-bit integers are held in i8).
 Type convertElementType(Type type);
 
+/// A constant with its dimensions permuted; null where its elements cannot be
+/// read.
+mlir::ElementsAttr transposeElements(mlir::ElementsAttr elements,
+                                     ArrayRef<int64_t> perm);
+
 /// Builds tensor arithmetic and data movement of the hwgq phase at one
 /// location.
 class TensorBuilder {

@@ -251,6 +251,33 @@ static SmallVector<char> permuteBytes(ArrayRef<char> bytes,
   return out;
 }
 
+ElementsAttr hwgq::transposeElements(ElementsAttr elements,
+                                     ArrayRef<int64_t> perm) {
+  auto type = cast<RankedTensorType>(elements.getType());
+  SmallVector<int64_t> shape;
+  for (int64_t p : perm)
+    shape.push_back(type.getDimSize(p));
+  auto result = RankedTensorType::get(shape, type.getElementType());
+  auto dense = dyn_cast<DenseElementsAttr>(elements);
+  if (dense && dense.isSplat())
+    return dense.resizeSplat(result);
+  if (type.getElementType().isInteger(1)) {
+    if (!dense)
+      return {};
+    auto bits = llvm::to_vector_of<char>(dense.getValues<bool>());
+    SmallVector<char> moved = permuteBytes(bits, type.getShape(), perm, 1);
+    return DenseElementsAttr::get(
+        result, SmallVector<bool>(moved.begin(), moved.end()));
+  }
+  SmallVector<char> storage;
+  auto bytes = getElementBytes(elements, storage);
+  if (!bytes)
+    return {};
+  SmallVector<char> moved = permuteBytes(*bytes, type.getShape(), perm,
+                                         type.getElementTypeBitWidth() / 8);
+  return makeElements(result, moved, "transposed");
+}
+
 Value TensorBuilder::transpose(Value v, ArrayRef<int64_t> perm) {
   if (llvm::equal(perm, llvm::seq<int64_t>(0, perm.size())))
     return v;
@@ -261,20 +288,9 @@ Value TensorBuilder::transpose(Value v, ArrayRef<int64_t> perm) {
     shape.push_back(type.getDimSize(p));
     to.push_back(from[p]);
   }
-  if (ElementsAttr attr = constantOf(v)) {
-    SmallVector<char> storage;
-    auto dense = dyn_cast<DenseElementsAttr>(attr);
-    if (dense && dense.isSplat())
-      return reshape(v, shape);
-    auto result = RankedTensorType::get(shape, type.getElementType());
-    if (!type.getElementType().isInteger(1))
-      if (auto bytes = getElementBytes(attr, storage)) {
-        SmallVector<char> moved = permuteBytes(
-            *bytes, type.getShape(), perm, type.getElementTypeBitWidth() / 8);
-        return make<arith::ConstantOp>(
-            mlir::cast<TypedAttr>(makeElements(result, moved, "transposed")));
-      }
-  }
+  if (ElementsAttr attr = constantOf(v))
+    if (ElementsAttr turned = transposeElements(attr, perm))
+      return make<arith::ConstantOp>(mlir::cast<TypedAttr>(turned));
   Value init = empty(to, type.getElementType());
   return linalg::TransposeOp::create(b, loc, v, init, perm)->getResult(0);
 }

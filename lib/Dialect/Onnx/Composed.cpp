@@ -181,6 +181,38 @@ static LogicalResult upgradeSwish(Node &node) {
   return node.replace(def.op("Mul", {x, def.op("Sigmoid", {inner})}));
 }
 
+// ---- Masks.
+
+/// x where j - i >= k (upper) or <= k (lower) in the last two dimensions, else
+/// 0.
+static LogicalResult upgradeTrilu(Node &node) {
+  Shape shape = node.shape(0);
+  if (shape.size() < 2 || !shape[shape.size() - 2].isStatic() ||
+      !shape.back().isStatic())
+    return node.error() << "needs two last dimensions of static sizes, not "
+                        << toString(shape);
+  int64_t k = 0;
+  if (node.has(1)) {
+    FailureOr<llvm::SmallVector<int64_t>> given = node.constantInts(1, "k");
+    if (failed(given))
+      return failure();
+    if (given->size() != 1)
+      return node.error() << "k must be one number";
+    k = (*given)[0];
+  }
+  int64_t rows = shape[shape.size() - 2].fixed, columns = shape.back().fixed;
+  bool upper = node.getInt("upper");
+  llvm::SmallVector<bool> keeps;
+  for (int64_t i = 0; i < rows; ++i)
+    for (int64_t j = 0; j < columns; ++j)
+      keeps.push_back(upper ? j - i >= k : j - i <= k);
+  auto type =
+      mlir::RankedTensorType::get({rows, columns}, node.builder.getI1Type());
+  Value mask = node.constant(mlir::DenseElementsAttr::get(type, keeps));
+  Value zero = node.scalar(node.elementType(0), 0);
+  return node.replace(node.create("Where", {mask, node.input(0), zero}));
+}
+
 void hwgq::onnx::addComposed(std::vector<Operator> &table) {
   AttributeSpec epsilon = floatAttr("epsilon", 1e-5f);
   AttributeSpec stash = intAttr("stash_type", 1), axis = intAttr("axis", -1);
@@ -212,6 +244,13 @@ void hwgq::onnx::addComposed(std::vector<Operator> &table) {
                    {stringAttr("approximate", "none")},
                    nullptr,
                    upgradeGelu});
+  table.push_back({"Trilu",
+                   {14},
+                   {1, 2},
+                   {1, 1},
+                   {intAttr("upper", 1)},
+                   nullptr,
+                   upgradeTrilu});
   table.push_back({"Mish", {18, 22}, {1, 1}, {1, 1}, {}, nullptr, upgradeMish});
   table.push_back({"Swish",
                    {24},
