@@ -211,6 +211,32 @@ def Bitpack_MatMulOp : Bitpack_Op<"matmul"> {
   let hasVerifier = 1;
 }
 
+def Bitpack_ProductOp : Bitpack_Op<"product"> {
+  let summary = "matrix products of two packed tensors, with their thresholds";
+  let description = [{
+    `hwgq.product`, with thresholds and kernel as in `bitpack.conv2d`. Both
+    operands are activations: their layout has no block.
+
+    ```mlir
+    %y = bitpack.product %q, %k {input_dims = array<i64: 0, 2, 1, 4>, weight_dims = array<i64: 0, 3, 1, 4>,
+           kernel = "dot8-pairs"}
+         : tensor<?x7x2x16x!hwgq.code<s4>, #bitpack.layout<bytes, align = 8>>,
+           tensor<?x7x2x16x!hwgq.code<s4>, #bitpack.layout<bytes, align = 8>> -> tensor<?x2x7x7xi32>
+    ```
+    Constraints: C1, C2 those of `hwgq.product`; C3 no operand has a block or a
+    halo, and only first dimensions are dynamic.
+  }];
+  let arguments = (ins Bitpack_Packed:$input, Bitpack_Packed:$weight,
+                       DenseI64ArrayAttr:$input_dims,
+                       DenseI64ArrayAttr:$weight_dims,
+                       OptionalAttr<ElementsAttr>:$thresholds,
+                       OptionalAttr<DenseI8ArrayAttr>:$direction,
+                       OptionalAttr<StrAttr>:$kernel);
+  let results = (outs Bitpack_PackedOrI32:$result);
+  let assemblyFormat = "$input `,` $weight attr-dict `:` type($input) `,` type($weight) `->` type($result)";
+  let hasVerifier = 1;
+}
+
 def Bitpack_MaxPoolOp : Bitpack_Op<"max_pool"> {
   let summary = "maximum of packed codes over a window";
   let description = [{

@@ -212,6 +212,38 @@ def HWGQ_MatMulOp : HWGQ_Op<"matmul",
   let hasVerifier = 1;
 }
 
+def HWGQ_ProductOp : HWGQ_Op<"product",
+    [InferTypeOpAdaptor]> {
+  let summary = "matrix products of two tensors of codes, exact in i32";
+  let description = [{
+    Products of the matrices that two activations hold, in any order of
+    dimensions: with r the rank of the result, n its last dimension and k = r
+    the dimension that is summed, dimension d of `input` runs along dimension
+    `input_dims[d]` of (result, k), and so for `weight`.
+    ```
+    y[i_0, .., i_(r-1)] = sum over k = i_r of x[i_(input_dims[0]), ..] * w[i_(weight_dims[0]), ..]
+    ```
+    Dimensions of both operands beside k are a batch; the one of `input` alone
+    is m, n is that of `weight` alone.
+
+    ```mlir
+    // scores[b,h,t,s] = sum over k of q[b,t,h,k] * k[b,s,h,k]
+    %y = hwgq.product %q, %k {input_dims = array<i64: 0, 2, 1, 4>, weight_dims = array<i64: 0, 3, 1, 4>}
+         : tensor<?x7x2x16x!hwgq.code<s4>>, tensor<?x7x2x16x!hwgq.code<s4>> -> tensor<?x2x7x7xi32>
+    ```
+    Constraints: C1 both operands have the rank of the result, at least 2;
+    `input_dims` lists all of its dimensions but n, and k; `weight_dims` n, k
+    and all others but one; C2 sizes along one dimension are equal; C3 the sum
+    provably fits in int32.
+  }];
+  let arguments = (ins HWGQ_CodeTensor:$input, HWGQ_CodeTensor:$weight,
+                       DenseI64ArrayAttr:$input_dims,
+                       DenseI64ArrayAttr:$weight_dims);
+  let results = (outs TensorOf<[I32]>:$result);
+  let assemblyFormat = "$input `,` $weight attr-dict `:` type($input) `,` type($weight) `->` type($result)";
+  let hasVerifier = 1;
+}
+
 def HWGQ_AffineOp : HWGQ_Op<"affine",
     [InferTypeOpAdaptor]> {
   let summary = "the real value of accumulators or codes";

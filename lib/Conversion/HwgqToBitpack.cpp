@@ -116,6 +116,10 @@ private:
                       LayoutAttr::get(builder.getContext(), "planes", halo));
   }
 
+  LayoutAttr planes() {
+    return LayoutAttr::get(builder.getContext(), "planes");
+  }
+
   RankedTensorType weightType(Type type) {
     return withLayout(type, LayoutAttr::get(builder.getContext(), "planes",
                                             {0, 0, 0, 0}, kWeightBlock));
@@ -156,7 +160,7 @@ private:
       if (isCodes(type) && failed(checkShape(op, cast<RankedTensorType>(type))))
         return failure();
     return llvm::TypeSwitch<Operation *, LogicalResult>(op)
-        .Case<hwgq::ConstantOp, hwgq::Conv2DOp, hwgq::MatMulOp,
+        .Case<hwgq::ConstantOp, hwgq::Conv2DOp, hwgq::MatMulOp, hwgq::ProductOp,
               hwgq::QuantizeOp, hwgq::ThresholdOp, hwgq::MaxPoolOp,
               hwgq::AvgPoolOp, hwgq::AffineOp, hwgq::PadOp, tensor::ConcatOp>(
             [&](auto typed) { return convertOp(typed); })
@@ -245,6 +249,23 @@ private:
           return bitpack::MatMulOp::create(builder, loc, type, x, w, thresholds,
                                            direction, StringAttr());
         });
+  }
+
+  LogicalResult convertOp(hwgq::ProductOp op) {
+    auto plain = [&](Value value) { // a convolution may want a halo
+      Value codes = packed(value);
+      return bitpack::getLayout(codes.getType()).hasHalo()
+                 ? relayoutTo(withLayout(value.getType(), planes()), codes)
+                 : codes;
+    };
+    Value x = plain(op.getInput()), w = plain(op.getWeight());
+    return convertContraction(op, [&](Location loc, Type type,
+                                      ElementsAttr thresholds,
+                                      DenseI8ArrayAttr direction) {
+      return bitpack::ProductOp::create(
+          builder, loc, type, x, w, op.getInputDimsAttr(),
+          op.getWeightDimsAttr(), thresholds, direction, StringAttr());
+    });
   }
 
   LogicalResult convertOp(hwgq::QuantizeOp op) {

@@ -62,8 +62,11 @@ static llvm::json::Object describe(OpTy op, StringRef kind) {
   int64_t channels = result.getShape().back();
   auto reason = op->template getAttrOfType<StringAttr>("hwgq.reason");
   auto kernel = op.getKernel();
-  // Bits of the weights themselves, padding left out.
+  auto contraction = *bitpack::Contraction::get(op);
+  // Bits of the weights themselves, padding left out; activations are in no
+  // file.
   int64_t bits = 32;
+  bool constant = contraction.hasConstantWeight();
   if (auto code = dyn_cast<CodeType>(weight.getElementType()))
     bits = code.getBits();
   auto number = [&](StringRef name) {
@@ -78,8 +81,9 @@ static llvm::json::Object describe(OpTy op, StringRef kind) {
   // MACs a nanosecond of the prediction, as a share of the kernel's loop; the
   // prediction is for one image, or for all rows of a matmul.
   double ns = number("hwgq.predicted_ns"), ceiling = number("hwgq.ceiling");
-  bitpack::Contraction contraction = *bitpack::Contraction::get(op);
-  int64_t macs = weight.getNumElements() * contraction.positions();
+  int64_t macs = contraction.isProduct()
+                     ? contraction.macs()
+                     : weight.getNumElements() * contraction.positions();
   int64_t images = contraction.isMatMul ? imagesOf(op) : 1;
   return llvm::json::Object{
       {"name", layerName(op.getLoc())},
@@ -94,8 +98,9 @@ static llvm::json::Object describe(OpTy op, StringRef kind) {
       {"ceiling_gmacs", ceiling},
       {"predicted_share",
        ns > 0 && ceiling > 0 ? double(macs) / ns / ceiling : 0.0},
-      {"weight_bytes", llvm::divideCeil(weight.getNumElements() * bits, 8)},
-      {"weight_bytes_in_memory", bytesOf(weight)},
+      {"weight_bytes",
+       constant ? llvm::divideCeil(weight.getNumElements() * bits, 8) : 0},
+      {"weight_bytes_in_memory", constant ? bytesOf(weight) : 0},
       {"channels", channels},
       {"channels_folded", op.getThresholds() ? channels : 0},
       {"reason", reason ? reason.getValue() : ""}};
@@ -108,6 +113,8 @@ llvm::json::Array hwgq::reportLayers(ModuleOp module) {
       layers.push_back(describe(conv, "conv2d"));
     else if (auto matmul = dyn_cast<bitpack::MatMulOp>(op))
       layers.push_back(describe(matmul, "matmul"));
+    else if (auto product = dyn_cast<bitpack::ProductOp>(op))
+      layers.push_back(describe(product, "product"));
   });
   return layers;
 }

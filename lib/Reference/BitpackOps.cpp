@@ -152,6 +152,12 @@ static FailureOr<Tensor> matmul(Operation *op, Operands in) {
   return finish(cast<bitpack::MatMulOp>(op), multiply(op, in[0], in[1]));
 }
 
+static FailureOr<Tensor> product(Operation *op, Operands in) {
+  auto p = cast<bitpack::ProductOp>(op);
+  return finish(
+      p, multiplyPairs(op, in[0], in[1], p.getInputDims(), p.getWeightDims()));
+}
+
 static FailureOr<Tensor> quantize(Operation *op, Operands in) {
   return applyStep(op, in[0], cast<bitpack::QuantizeOp>(op).getStep(),
                    resultCode(op));
@@ -243,6 +249,7 @@ static LogicalResult fused(Operation *op, Operands in, Results &out) {
 void hwgq::reference::registerBitpackOps(Registry &r) {
   r["bitpack.conv2d"] = through<conv>;
   r["bitpack.matmul"] = through<matmul>;
+  r["bitpack.product"] = through<product>;
   r["bitpack.quantize"] = through<quantize>;
   r["bitpack.threshold"] = through<threshold>;
   r["bitpack.max_pool"] = through<maxPool>;

@@ -111,3 +111,44 @@ FailureOr<Tensor> hwgq::reference::multiply(Operation *op, const Tensor &x,
   shape.outChannels = w.getDimSize(0);
   return contractTensors(op, shape, {shape.batch, shape.outChannels}, x, w);
 }
+
+/// For each dimension of the result, and k, the distance of its elements in a
+/// tensor; 0 where the tensor lacks it.
+static SmallVector<int64_t> stridesOf(const Tensor &t, ArrayRef<int64_t> dims) {
+  SmallVector<int64_t> strides(dims.size() + 1, 0);
+  int64_t stride = 1;
+  for (int64_t d = dims.size(); d-- > 0; stride *= t.getDimSize(d))
+    strides[dims[d]] = stride;
+  return strides;
+}
+
+FailureOr<Tensor> hwgq::reference::multiplyPairs(Operation *op, const Tensor &x,
+                                                 const Tensor &w,
+                                                 ArrayRef<int64_t> inputDims,
+                                                 ArrayRef<int64_t> weightDims) {
+  auto shape = getProductShape([&] { return op->emitError(); }, x.getShape(),
+                               w.getShape(), inputDims, weightDims);
+  if (failed(shape))
+    return failure();
+  FailureOr<Tensor> y =
+      makeTensor(op, *shape, IntegerType::get(op->getContext(), 32));
+  if (failed(y))
+    return failure();
+  int64_t rank = shape->size();
+  int64_t inner = x.getDimSize(llvm::find(inputDims, rank) - inputDims.begin());
+  SmallVector<int64_t> xStrides = stridesOf(x, inputDims),
+                       wStrides = stridesOf(w, weightDims);
+  std::vector<int32_t> a = toNumbers<int32_t>(x), b = toNumbers<int32_t>(w);
+  MutableArrayRef<int32_t> sums = y->asMutable<int32_t>();
+  for (size_t i = 0; i < sums.size(); ++i) {
+    int64_t rest = i, xAt = 0, wAt = 0;
+    for (int64_t d = rank; d-- > 0; rest /= (*shape)[d]) {
+      xAt += rest % (*shape)[d] * xStrides[d];
+      wAt += rest % (*shape)[d] * wStrides[d];
+    }
+    sums[i] = 0;
+    for (int64_t k = 0; k < inner; ++k)
+      sums[i] += a[xAt + k * xStrides[rank]] * b[wAt + k * wStrides[rank]];
+  }
+  return y;
+}

@@ -283,6 +283,13 @@ static LogicalResult evaluateMatMul(Operation *op, Operands in, Results &out) {
   return give(multiply(op, in[0], in[1]), out);
 }
 
+static LogicalResult evaluateProduct(Operation *op, Operands in, Results &out) {
+  auto p = cast<ProductOp>(op);
+  return give(
+      multiplyPairs(op, in[0], in[1], p.getInputDims(), p.getWeightDims()),
+      out);
+}
+
 static LogicalResult evaluateAffine(Operation *op, Operands in, Results &out) {
   return give(applyAffine(op, in[0], cast<AffineOp>(op).getScale()), out);
 }
@@ -326,6 +333,7 @@ static LogicalResult evaluatePad(Operation *op, Operands in, Results &out) {
 void hwgq::reference::registerHwgqOps(Registry &r) {
   r["hwgq.conv2d"] = evaluateConv;
   r["hwgq.matmul"] = evaluateMatMul;
+  r["hwgq.product"] = evaluateProduct;
   r["hwgq.affine"] = evaluateAffine;
   r["hwgq.quantize"] = evaluateQuantize;
   r["hwgq.threshold"] = evaluateThreshold;

@@ -17,6 +17,11 @@ mlir::FailureOr<Tensor> convolve(mlir::Operation *op, const Tensor &x,
                                  const Tensor &w, const Convolution &shape);
 mlir::FailureOr<Tensor> multiply(mlir::Operation *op, const Tensor &x,
                                  const Tensor &w);
+/// The products of hwgq.product: two code tensors to i32.
+mlir::FailureOr<Tensor> multiplyPairs(mlir::Operation *op, const Tensor &x,
+                                      const Tensor &w,
+                                      llvm::ArrayRef<int64_t> inputDims,
+                                      llvm::ArrayRef<int64_t> weightDims);
 
 /// The codes (unpacked, of element type `code`) of i32 or code input.
 mlir::FailureOr<Tensor> applyThresholds(mlir::Operation *op, const Tensor &x,

@@ -25,8 +25,8 @@ ArrayRef<int64_t> shapeOf(Value value) {
 bool isElement(Type type) { return type.isF32() || type.isInteger(32); }
 
 bool isContractionOrPool(Operation *op) {
-  return isa<bitpack::Conv2DOp, bitpack::MatMulOp, bitpack::AvgPoolOp,
-             hwgq::MaxPoolOp, hwgq::AvgPoolOp>(op);
+  return isa<bitpack::Conv2DOp, bitpack::MatMulOp, bitpack::ProductOp,
+             bitpack::AvgPoolOp, hwgq::MaxPoolOp, hwgq::AvgPoolOp>(op);
 }
 
 /// Also what an image of the user may hold.

@@ -162,12 +162,14 @@ private:
       ++refused;
       c.op->emitRemark("kernel ") << forced << " not chosen: " << why;
     }
-    auto set = setOf.find(c.input);
-    if (set == setOf.end() || isFixed(sets[set->second]))
-      return;
-    for (const Candidate &candidate : list)
-      if (LayoutAttr layout = candidate.kernel->reads(c))
-        sets[set->second].layouts.insert(layout);
+    for (OpOperand *operand : c.activations()) {
+      auto set = setOf.find(operand->get());
+      if (set == setOf.end() || isFixed(sets[set->second]))
+        continue;
+      for (const Candidate &candidate : list)
+        if (LayoutAttr layout = candidate.kernel->reads(c))
+          sets[set->second].layouts.insert(layout);
+    }
   }
 
   //===--------------------------------------------------------------------===//
@@ -195,12 +197,13 @@ private:
 
   Choice choose(const Contraction &c) const {
     Choice best;
-    LayoutAttr have = layoutOf(c.input);
     for (const Candidate &candidate : candidates.find(c.op)->second) {
       LayoutAttr wanted = candidate.kernel->reads(c);
       double all = candidate.cost;
-      if (have && wanted && wanted != have)
-        all += relayoutCost(elementsOf(c.input), target);
+      for (OpOperand *operand : c.activations())
+        if (LayoutAttr have = layoutOf(operand->get());
+            have && wanted && wanted != have)
+          all += relayoutCost(elementsOf(operand->get()), target);
       if (!best.candidate || all < best.cost)
         best = {&candidate, candidate.cost, all};
     }
@@ -247,7 +250,9 @@ private:
     double most = 0;
     for (Operation *op : set.ops) {
       std::optional<Contraction> c = Contraction::get(op);
-      if (!c || !llvm::is_contained(set.values, c->input))
+      if (!c || llvm::none_of(c->activations(), [&](OpOperand *operand) {
+            return llvm::is_contained(set.values, operand->get());
+          }))
         continue;
       const Candidate &fastest =
           *llvm::min_element(candidates.find(op)->second,
@@ -316,16 +321,19 @@ private:
       LayoutAttr wanted = kernel->reads(c);
       if (!c.inputCode() || !wanted)
         continue;
-      RankedTensorType type = typeWith(c.input, wanted);
-      if (type == c.input.getType())
-        continue;
-      Value &other = made[{c.input, wanted}];
-      if (!other) {
-        ++relayouts;
-        b.setInsertionPointAfterValue(c.input);
-        other = RelayoutOp::create(b, c.op->getLoc(), type, c.input);
+      for (OpOperand *operand : c.activations()) {
+        Value codes = operand->get();
+        RankedTensorType type = typeWith(codes, wanted);
+        if (type == codes.getType())
+          continue;
+        Value &other = made[{codes, wanted}];
+        if (!other) {
+          ++relayouts;
+          b.setInsertionPointAfterValue(codes);
+          other = RelayoutOp::create(b, c.op->getLoc(), type, codes);
+        }
+        operand->set(other);
       }
-      c.op->setOperand(0, other);
     }
   }
 

@@ -1,7 +1,9 @@
 //===- ContractionRewriter.cpp - contractions on codes --------------------===//
 #include "ContractionRewriter.h"
 #include "RunTimeScales.h"
+#include "hwgq/Dialect/TensorBuilder.h"
 #include "hwgq/Transforms/Thresholds.h"
+#include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/Dialect/Math/IR/Math.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
 
@@ -28,6 +30,9 @@ static StringRef adviceFor(StringRef reason) {
   if (reason.starts_with("the input is not a step function"))
     return "a quantiser's chain must take at most 256 values and depend on one "
            "tensor";
+  if (reason.starts_with("the sizes"))
+    return "a product of two activations needs matrices of known sizes, and a "
+           "batch first";
   if (reason.starts_with("the input has a scale per channel"))
     return "the sum runs over the channels: one scale for all is needed";
   if (reason.starts_with("the input has"))
@@ -77,6 +82,12 @@ struct ConstantFloats {
 // Operands
 //===----------------------------------------------------------------------===//
 
+/// Terms of the sums of a product, by the type of its right operand.
+static int64_t innerSize(const ProductDims &dims, RankedTensorType weight) {
+  int64_t rank = dims.weight.size();
+  return weight.getDimSize(llvm::find(dims.weight, rank) - dims.weight.begin());
+}
+
 /// Codes of n of the right type.
 static Value makeCodes(OpBuilder &builder, Location loc, RankedTensorType type,
                        CodeType code, ArrayRef<int16_t> numbers) {
@@ -92,8 +103,18 @@ Operand ContractionRewriter::readWeight(OpBuilder &builder, Value value,
   Operand operand;
   operand.real = value;
   ConstantFloats weights;
-  if (!weights.read(value))
-    return readActivation(builder, value, true);
+  if (!weights.read(value)) {
+    operand = readActivation(builder, value, true);
+    // Scales along its last dimension, which is summed, are of no output.
+    if (llvm::all_of(operand.planes, [](const Plane &plane) {
+          return plane.coefficients.size() == 1;
+        }))
+      return operand;
+    Operand real;
+    real.real = value;
+    real.reason = "the input has a scale per channel";
+    return real;
+  }
   MLIRContext *context = builder.getContext();
   Location loc = value.getLoc();
   RankedTensorType type = typeOf(value);
@@ -282,9 +303,63 @@ bool ContractionRewriter::unflatten(OpBuilder &builder, MatMulOp op,
   return true;
 }
 
+/// The source of the transposes that make `codes`, whose dimensions `dims`
+/// takes over; only its first one may be dynamic.
+static Value beforeTransposes(Value codes, SmallVector<int64_t> &dims) {
+  while (auto transpose = codes.getDefiningOp<linalg::TransposeOp>()) {
+    RankedTensorType type = typeOf(transpose.getInput());
+    if (llvm::any_of(type.getShape().drop_front(), ShapedType::isDynamic))
+      break;
+    SmallVector<int64_t> after = dims;
+    for (auto [d, from] : llvm::enumerate(transpose.getPermutation()))
+      dims[from] = after[d];
+    codes = transpose.getInput();
+  }
+  return codes;
+}
+
+/// `codes` with dimension k last.
+static Value innerLast(OpBuilder &builder, Location loc, Value codes,
+                       SmallVector<int64_t> &dims) {
+  int64_t rank = dims.size(), at = llvm::find(dims, rank) - dims.begin();
+  auto perm = llvm::to_vector(llvm::seq<int64_t>(0, rank));
+  perm.erase(perm.begin() + at);
+  perm.push_back(at);
+  dims.erase(dims.begin() + at);
+  dims.push_back(rank);
+  return TensorBuilder(builder, loc).transpose(codes, perm);
+}
+
+Value ContractionRewriter::contractPairs(OpBuilder &builder, const Shape &shape,
+                                         Value input, Value weight) {
+  Location loc = shape.op->getLoc();
+  ProductDims dims = *shape.product;
+  int64_t k = dims.input.size(), n = k - 1;
+  input = beforeTransposes(input, dims.input);
+  weight = beforeTransposes(weight, dims.weight);
+  // Kernels read rows, or on the right columns, too.
+  if (dims.input.back() != k)
+    input = innerLast(builder, loc, input, dims.input);
+  if (dims.weight.back() < n)
+    weight = innerLast(builder, loc, weight, dims.weight);
+  return ProductOp::create(builder, loc, input, weight,
+                           builder.getDenseI64ArrayAttr(dims.input),
+                           builder.getDenseI64ArrayAttr(dims.weight));
+}
+
+/// Whether a matrix product has weights that a run computes, of sizes that are
+/// known.
+static bool isPair(Value weight) {
+  return typeOf(weight).hasStaticShape() &&
+         typeOf(weight).getNumElements() > 0 &&
+         !weight.getDefiningOp<ConstantOp>();
+}
+
 Value ContractionRewriter::contract(OpBuilder &builder, const Shape &shape,
                                     Value input, Value weight) {
   Location loc = shape.op->getLoc();
+  if (shape.product)
+    return contractPairs(builder, shape, input, weight);
   if (auto conv = dyn_cast<Conv2DOp>(shape.op))
     return Conv2DOp::create(builder, loc, input, weight, conv.getStridesAttr(),
                             conv.getPadsAttr(), conv.getDilationsAttr(),
@@ -294,6 +369,11 @@ Value ContractionRewriter::contract(OpBuilder &builder, const Shape &shape,
         builder, loc, input, weight, builder.getDenseI64ArrayAttr({1, 1}),
         builder.getDenseI64ArrayAttr({0, 0, 0, 0}),
         builder.getDenseI64ArrayAttr({1, 1}), builder.getI64IntegerAttr(1));
+  if (isCoded(input) && isCoded(weight) && isPair(weight)) {
+    Shape pair{shape.op};
+    pair.product = {{0, 2}, {1, 2}};
+    return contractPairs(builder, pair, input, weight);
+  }
   return MatMulOp::create(builder, loc, input, weight);
 }
 
@@ -381,14 +461,17 @@ Value ContractionRewriter::sumOfPlanes(OpBuilder &builder, const Shape &shape,
   return value;
 }
 
-/// Terms of the longest sum, and whether it surely fits in int32.
-static LogicalResult checkInt32(Operation *op, const Operand &x,
-                                const Operand &w) {
+LogicalResult ContractionRewriter::checkInt32(const Shape &shape,
+                                              const Operand &x,
+                                              const Operand &w) {
+  Operation *op = shape.op;
   for (const Plane &px : x.planes)
     for (const Plane &pw : w.planes) {
       RankedTensorType type = typeOf(pw.codes);
-      int64_t terms =
-          type.getNumElements() / std::max<int64_t>(1, type.getDimSize(0));
+      int64_t terms = shape.product
+                          ? innerSize(*shape.product, type)
+                          : type.getNumElements() /
+                                std::max<int64_t>(1, type.getDimSize(0));
       auto cx = cast<CodeType>(getElementTypeOrSelf(px.codes));
       auto cw = cast<CodeType>(type.getElementType());
       constexpr int64_t kMax = std::numeric_limits<int32_t>::max();
@@ -470,7 +553,7 @@ FailureOr<Value> ContractionRewriter::sumOfParts(OpBuilder &builder,
           {sliceInputs(builder, weights, first, count), plane.coefficients});
     }
     first += count;
-    if (failed(checkInt32(shape.op, x, own)))
+    if (failed(checkInt32(shape, x, own)))
       return failure();
     for (const Plane &px : x.planes)
       for (const Plane &pw : own.planes)
@@ -510,7 +593,45 @@ Value ContractionRewriter::mixedProduct(OpBuilder &builder, const Shape &shape,
 // The rewrite
 //===----------------------------------------------------------------------===//
 
+/// Whether packed codes of the operands are what kernels take.
+static bool hasKnownSizes(linalg::GenericOp op) {
+  return llvm::all_of(op->getOperandTypes(), [](Type type) {
+    ArrayRef<int64_t> shape = cast<RankedTensorType>(type).getShape();
+    return shape[0] != 0 && llvm::all_of(shape.drop_front(), [](int64_t size) {
+             return !ShapedType::isDynamic(size) && size > 0;
+           });
+  });
+}
+
+FailureOr<bool> ContractionRewriter::rewriteProduct(Shape shape) {
+  Operation *op = shape.op;
+  OpBuilder builder(op);
+  Operand w = readWeight(builder, op->getOperand(1), 1);
+  Operand x = readActivation(builder, op->getOperand(0), !w.planes.empty());
+  std::string reason = !x.reason.empty() ? x.reason : w.reason;
+  Value value;
+  if (!hasKnownSizes(cast<linalg::GenericOp>(op))) {
+    reason = "the sizes of its matrices are not known";
+  } else if (!x.planes.empty() && !w.planes.empty()) {
+    if (failed(checkInt32(shape, x, w)))
+      return failure();
+    value = x.affine && w.affine ? affineProduct(builder, shape, x, w)
+                                 : sumOfPlanes(builder, shape, x, w);
+    reason = "the input has a scale per channel";
+  }
+  if (value)
+    op->getResult(0).replaceAllUsesWith(value);
+  else
+    keepFloat(op, reason);
+  return bool(value);
+}
+
 FailureOr<bool> ContractionRewriter::rewrite(Operation *op) {
+  if (std::optional<ProductDims> dims = matchProduct(op)) {
+    Shape shape{op};
+    shape.product = dims;
+    return rewriteProduct(shape);
+  }
   OpBuilder builder(op);
   Value input = op->getOperand(0), weight = op->getOperand(1);
   if (isCoded(input) || isCoded(weight))
@@ -543,7 +664,7 @@ FailureOr<bool> ContractionRewriter::rewrite(Operation *op) {
   Value value = *parts;
   bool coded = bool(value);
   if (!value && !x.planes.empty() && !w.planes.empty()) {
-    if (failed(checkInt32(op, x, w)))
+    if (failed(checkInt32(shape, x, w)))
       return failure();
     value = x.affine && w.affine ? affineProduct(builder, shape, x, w)
                                  : sumOfPlanes(builder, shape, x, w);

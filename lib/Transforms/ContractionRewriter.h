@@ -15,7 +15,8 @@ struct Operand {
   std::string reason;              ///< Why it is not on codes.
 };
 
-/// Rewrites `hwgq.conv2d` and `hwgq.matmul` on floats to contractions on codes.
+/// Rewrites `hwgq.conv2d`, `hwgq.matmul` and products of two activations (see
+/// matchProduct) on floats to contractions on codes.
 class ContractionRewriter {
 public:
   /// Puts one contraction on codes as far as its operands allow, or writes
@@ -30,6 +31,8 @@ private:
     int64_t groups = 1;
     int64_t outputs = 0;    ///< Output channels.
     bool flattened = false; ///< A matmul that has become a conv2d.
+    std::optional<ProductDims> product =
+        std::nullopt; ///< Of a product of two activations.
   };
 
   /// `partner` says whether the other operand is on codes: only then are codes
@@ -42,6 +45,8 @@ private:
                  mlir::Value &weight);
   mlir::Value contract(mlir::OpBuilder &builder, const Shape &shape,
                        mlir::Value input, mlir::Value weight);
+  mlir::Value contractPairs(mlir::OpBuilder &builder, const Shape &shape,
+                            mlir::Value input, mlir::Value weight);
   mlir::Value flatten(mlir::OpBuilder &builder, const Shape &shape,
                       mlir::Value value);
   mlir::Value sumOfPlanes(mlir::OpBuilder &builder, const Shape &shape,
@@ -54,6 +59,11 @@ private:
   mlir::FailureOr<mlir::Value> sumOfParts(mlir::OpBuilder &builder,
                                           const Shape &shape, mlir::Value input,
                                           const Operand &w);
+  /// The same of a product of two activations; leaves floats as they are.
+  mlir::FailureOr<bool> rewriteProduct(Shape shape);
+  /// Fails with an error where a sum of codes may leave int32.
+  mlir::LogicalResult checkInt32(const Shape &shape, const Operand &x,
+                                 const Operand &w);
   mlir::Value affineProduct(mlir::OpBuilder &builder, const Shape &shape,
                             const Operand &x, const Operand &w);
   mlir::Value mixedProduct(mlir::OpBuilder &builder, const Shape &shape,

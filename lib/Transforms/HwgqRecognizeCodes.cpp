@@ -27,7 +27,7 @@ struct HwgqRecognizeCodesPass
         op->getResult(0).replaceAllUsesWith(value);
         continue;
       }
-      if (!isa<Conv2DOp, MatMulOp>(op))
+      if (!isa<Conv2DOp, MatMulOp>(op) && !matchProduct(op))
         continue;
       FailureOr<bool> coded = rewriter.rewrite(op);
       if (failed(coded))

@@ -230,7 +230,8 @@ hwgq::buildPlane(OpBuilder &builder, Location loc, const Quantizer &quantizer,
 
 void hwgq::eraseDeadOps(Operation *root) {
   SmallVector<Operation *> ops;
-  root->walk([&](Operation *op) { ops.push_back(op); });
+  // What an op contains goes with it, and comes first in reverse.
+  root->walk<WalkOrder::PreOrder>([&](Operation *op) { ops.push_back(op); });
   for (Operation *op : llvm::reverse(ops))
     if (op != root && isOpTriviallyDead(op))
       op->erase();

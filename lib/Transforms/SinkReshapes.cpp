@@ -265,7 +265,14 @@ struct SinkThroughCollapse : OpRewritePattern<tensor::CollapseShapeOp> {
       shape.push_back(op.getResultType().getDimSize(entry.second));
       place[entry.second] = i;
     }
-    if (llvm::is_sorted(place)) // nothing moves past the collapse
+    // Nothing moves past the collapse, or it would take two transposes in
+    // place of one that keeps rows together.
+    SmallVector<int64_t> moved = inner;
+    llvm::erase_if(moved, [&](int64_t d) {
+      return typeOf(transpose.getInput()).getDimSize(d) == 1;
+    });
+    if (llvm::is_sorted(place) ||
+        (!llvm::is_sorted(moved) && perm.back() + 1 == int64_t(perm.size())))
       return failure();
     TensorBuilder b(rewriter, op.getLoc());
     Value together = b.transpose(transpose.getInput(), inner);

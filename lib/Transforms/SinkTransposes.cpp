@@ -1,5 +1,6 @@
 //===- SinkTransposes.cpp - transposes through other ops ------------------===//
 #include "SinkPatterns.h"
+#include "hwgq/Transforms/Codes.h"
 
 using namespace mlir;
 using namespace hwgq;
@@ -247,6 +248,41 @@ struct AbsorbInGeneric : OpRewritePattern<linalg::GenericOp> {
   }
 };
 
+/// A product of two activations writes its result in another order.
+struct AbsorbInProduct : OpRewritePattern<TransposeOp> {
+  using OpRewritePattern::OpRewritePattern;
+  LogicalResult matchAndRewrite(TransposeOp op,
+                                PatternRewriter &rewriter) const override {
+    auto product = op.getInput().getDefiningOp<linalg::GenericOp>();
+    ArrayRef<int64_t> perm = op.getPermutation();
+    if (!product || !product->hasOneUse() || !matchProduct(product) ||
+        perm.back() + 1 != int64_t(perm.size()))
+      return failure();
+    TensorBuilder b(rewriter, op.getLoc());
+    SmallVector<AffineMap> maps = product.getIndexingMapsArray();
+    SmallVector<OpFoldResult> from = b.sizes(op.getInput()), sizes;
+    SmallVector<AffineExpr> exprs;
+    for (int64_t d : perm) {
+      sizes.push_back(from[d]);
+      exprs.push_back(maps[2].getResult(d));
+    }
+    maps[2] = AffineMap::get(maps[2].getNumDims(), 0, exprs, op.getContext());
+    Type element = typeOf(op.getInput()).getElementType();
+    Value init =
+        b.filled(sizes, cast<TypedAttr>(rewriter.getZeroAttr(element)));
+    rewriter.setInsertionPoint(op);
+    auto made = linalg::GenericOp::create(
+        rewriter, product.getLoc(), TypeRange(init.getType()),
+        product.getInputs(), ValueRange(init), maps,
+        product.getIteratorTypesArray());
+    rewriter.inlineRegionBefore(product.getRegion(), made.getRegion(),
+                                made.getRegion().begin());
+    rewriter.replaceOp(op, made.getResults());
+    rewriter.eraseOp(product);
+    return success();
+  }
+};
+
 /// transpose(constant), at compile time.
 struct FoldConstant : OpRewritePattern<TransposeOp> {
   using OpRewritePattern::OpRewritePattern;
@@ -373,7 +409,7 @@ struct FollowSize : OpRewritePattern<tensor::DimOp> {
 void hwgq::addTransposePatterns(RewritePatternSet &patterns) {
   MLIRContext *context = patterns.getContext();
   patterns.add<SinkThroughPointwise, SinkThroughConcat, SinkThroughSlice,
-               SinkThroughPad, AbsorbInGeneric, FoldConstant, HoistAboveCone,
-               FollowSize>(context);
+               SinkThroughPad, AbsorbInGeneric, AbsorbInProduct, FoldConstant,
+               HoistAboveCone, FollowSize>(context);
   TransposeOp::getCanonicalizationPatterns(patterns, context);
 }

@@ -63,8 +63,9 @@ static bool isSource(Value value) {
   Type element = getElementTypeOrSelf(value.getType());
   return rangeOfIntegers(value) ||
          (element.isInteger(32) &&
-          isa_and_nonnull<Conv2DOp, MatMulOp, tensor::CollapseShapeOp,
-                          tensor::ExpandShapeOp>(value.getDefiningOp()));
+          isa_and_nonnull<Conv2DOp, MatMulOp, ProductOp,
+                          tensor::CollapseShapeOp, tensor::ExpandShapeOp>(
+              value.getDefiningOp()));
 }
 
 /// What a source can hold, see reachableSums.

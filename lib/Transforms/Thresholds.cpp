@@ -64,6 +64,18 @@ NumberRange hwgq::reachableNumbers(Value codes) {
   return all;
 }
 
+/// Sums of products of the numbers of two tensors of codes, k terms each.
+static NumberRange sumsOfPairs(ProductOp op) {
+  NumberRange x = reachableNumbers(op.getInput()),
+              w = reachableNumbers(op.getWeight());
+  auto [low, high] = std::minmax(
+      {x.low * w.low, x.low * w.high, x.high * w.low, x.high * w.high});
+  ArrayRef<int64_t> shape = op.getInput().getType().getShape();
+  int64_t k =
+      llvm::find(op.getInputDims(), shape.size()) - op.getInputDims().begin();
+  return {shape[k] * low, shape[k] * high};
+}
+
 /// Sums over rows of constant weights.
 static SmallVector<NumberRange> sumsOfRows(Value weight, NumberRange x) {
   SmallVector<NumberRange> ranges;
@@ -106,6 +118,8 @@ SmallVector<NumberRange> hwgq::reachableSums(Value sums) {
       all = join(all, range);
     return {all};
   }
+  if (auto product = dyn_cast_or_null<ProductOp>(op))
+    return {sumsOfPairs(product)};
   if (!isa_and_nonnull<Conv2DOp, MatMulOp>(op) || !codeOf(op->getOperand(0)) ||
       !codeOf(op->getOperand(1)))
     return any;

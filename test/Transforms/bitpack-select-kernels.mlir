@@ -7,7 +7,7 @@
 // RUN: hwgq-opt %s --bitpack-select-kernels="target-features=+amx-int8,+avx512bw,+avx512vl,+fma kernel=dot8" | FileCheck %s --check-prefix=BYTES
 // RUN: hwgq-opt %s --bitpack-select-kernels="target-features=+avx512bw,+avx512vl,+avx512vnni,+avx512vbmi,+avx512vpopcntdq,+fma" | FileCheck %s --check-prefix=VBMI
 
-// UNKNOWN: error: no kernel is named magic; there are auto, thread-popcount, dot8-amx, dot8, popcount, lookup, f32, depthwise, generic
+// UNKNOWN: error: no kernel is named magic; there are auto, thread-popcount, dot8-amx, dot8, dot8-pairs, popcount, lookup, f32, depthwise, generic
 
 // CHECK-LABEL: func.func @kinds
 // GENERIC-LABEL: func.func @kinds

@@ -184,6 +184,29 @@ func.func @scale_of_a_row(%q: tensor<2x3x4x!hwgq.code<s8>>, %s: tensor<2x3xf32>,
 
 // -----
 
+// Queries and keys with their heads inside: a product on codes, in the order in which both lie; the transpose of codes is
+// a part of it.
+// CHECK-LABEL: @heads
+// CHECK: hwgq.product %arg0, %arg1 {input_dims = array<i64: 0, 2, 1, 4>, weight_dims = array<i64: 0, 3, 1, 4>} : tensor<?x7x2x5x!hwgq.code<u2>>, tensor<?x9x2x5x!hwgq.code<b1>> -> tensor<?x2x7x9xi32>
+// CHECK: hwgq.affine %{{.*}} {scale = array<f32: 1.250000e-01>} : tensor<?x2x7x9xi32>
+func.func @heads(%q: tensor<?x7x2x5x!hwgq.code<u2>>, %k: tensor<?x9x2x5x!hwgq.code<b1>>, %e: tensor<?x2x5x9xf32>, %init: tensor<?x2x7x9xf32>) -> tensor<?x2x7x9xf32> {
+  %zero = arith.constant 0.0 : f32
+  %x = hwgq.affine %q {scale = array<f32: 0.5>} : tensor<?x7x2x5x!hwgq.code<u2>>
+  %w = hwgq.affine %k {scale = array<f32: 0.25>} : tensor<?x9x2x5x!hwgq.code<b1>>
+  %t = linalg.transpose ins(%w : tensor<?x9x2x5xf32>) outs(%e : tensor<?x2x5x9xf32>) permutation = [0, 2, 3, 1]
+  %fill = linalg.fill ins(%zero : f32) outs(%init : tensor<?x2x7x9xf32>) -> tensor<?x2x7x9xf32>
+  %y = linalg.generic {indexing_maps = [affine_map<(b, h, m, n, k) -> (b, m, h, k)>, affine_map<(b, h, m, n, k) -> (b, h, k, n)>, affine_map<(b, h, m, n, k) -> (b, h, m, n)>],
+                       iterator_types = ["parallel", "parallel", "parallel", "parallel", "reduction"]}
+       ins(%x, %t : tensor<?x7x2x5xf32>, tensor<?x2x5x9xf32>) outs(%fill : tensor<?x2x7x9xf32>) {
+  ^bb0(%a: f32, %b: f32, %sum: f32):
+    %f = math.fma %a, %b, %sum : f32
+    linalg.yield %f : f32
+  } -> tensor<?x2x7x9xf32>
+  return %y : tensor<?x2x7x9xf32>
+}
+
+// -----
+
 // One that changes along the sum stays.
 // CHECK-LABEL: @scale_of_a_column
 // CHECK: arith.divf %{{.*}} : tensor<6x4xf32>
@@ -195,4 +218,35 @@ func.func @scale_of_a_column(%q: tensor<6x4x!hwgq.code<s8>>, %s: tensor<4xf32>, 
   %w = arith.constant dense<[[0.25, -0.25, -0.25, 0.25]]> : tensor<1x4xf32>
   %y = hwgq.matmul %x, %w : tensor<6x4xf32>, tensor<1x4xf32> -> tensor<6x1xf32>
   return %y : tensor<6x1xf32>
+}
+
+// -----
+
+// One operand is float: the chain stays, and says why.
+// CHECK-LABEL: @float_keys
+// CHECK: linalg.generic {{.*}}hwgq.reason = "the input is float"
+func.func @float_keys(%q: tensor<2x7x5x!hwgq.code<u2>>, %k: tensor<2x5x9xf32>, %init: tensor<2x7x9xf32>) -> tensor<2x7x9xf32> {
+  %zero = arith.constant 0.0 : f32
+  %x = hwgq.affine %q {scale = array<f32: 0.5>} : tensor<2x7x5x!hwgq.code<u2>>
+  %fill = linalg.fill ins(%zero : f32) outs(%init : tensor<2x7x9xf32>) -> tensor<2x7x9xf32>
+  %y = linalg.generic {indexing_maps = [affine_map<(b, m, n, k) -> (b, m, k)>, affine_map<(b, m, n, k) -> (b, k, n)>, affine_map<(b, m, n, k) -> (b, m, n)>],
+                       iterator_types = ["parallel", "parallel", "parallel", "reduction"]}
+       ins(%x, %k : tensor<2x7x5xf32>, tensor<2x5x9xf32>) outs(%fill : tensor<2x7x9xf32>) {
+  ^bb0(%a: f32, %b: f32, %sum: f32):
+    %f = math.fma %a, %b, %sum : f32
+    linalg.yield %f : f32
+  } -> tensor<2x7x9xf32>
+  return %y : tensor<2x7x9xf32>
+}
+
+// -----
+
+// Scales along the dimension that is summed, on the right: no codes.
+// CHECK-LABEL: @scaled_terms
+// CHECK: hwgq.matmul {{.*}}hwgq.reason = "the input has a scale per channel"{{.*}} -> tensor<3x2xf32>
+func.func @scaled_terms(%q: tensor<3x2x!hwgq.code<u2>>, %k: tensor<2x2x!hwgq.code<u2>>) -> tensor<3x2xf32> {
+  %x = hwgq.affine %q {scale = array<f32: 0.5>} : tensor<3x2x!hwgq.code<u2>>
+  %w = hwgq.affine %k {scale = array<f32: 0.5, 0.25>} : tensor<2x2x!hwgq.code<u2>>
+  %y = hwgq.matmul %x, %w : tensor<3x2xf32>, tensor<2x2xf32> -> tensor<3x2xf32>
+  return %y : tensor<3x2xf32>
 }

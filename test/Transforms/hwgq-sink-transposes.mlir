@@ -145,6 +145,31 @@ func.func @shuffle(%x: tensor<2x4x4x6xf32>) -> tensor<2x4x4x6xf32> {
   return %y : tensor<2x4x4x6xf32>
 }
 
+// A product of two activations takes the transposes around it: heads stay where they lie.
+// CHECK-LABEL: @product
+// CHECK-NOT: linalg.transpose
+// CHECK: linalg.generic {indexing_maps = [#[[$X:.*]], #[[$W:.*]], #[[$Y:.*]]], {{.*}} ins(%arg0, %arg1 : tensor<2x4x6x7xf32>, tensor<2x7x4x5xf32>)
+// CHECK: -> tensor<2x6x4x5xf32>
+// CHECK: tensor.collapse_shape
+func.func @product(%x: tensor<2x4x6x7xf32>, %w: tensor<2x7x4x5xf32>) -> tensor<2x6x20xf32> {
+  %zero = arith.constant 0.0 : f32
+  %e = tensor.empty() : tensor<2x4x7x5xf32>
+  %t = linalg.transpose ins(%w : tensor<2x7x4x5xf32>) outs(%e : tensor<2x4x7x5xf32>) permutation = [0, 2, 1, 3]
+  %init = tensor.empty() : tensor<2x4x6x5xf32>
+  %fill = linalg.fill ins(%zero : f32) outs(%init : tensor<2x4x6x5xf32>) -> tensor<2x4x6x5xf32>
+  %y = linalg.generic {indexing_maps = [affine_map<(b, h, m, n, k) -> (b, h, m, k)>, affine_map<(b, h, m, n, k) -> (b, h, k, n)>, affine_map<(b, h, m, n, k) -> (b, h, m, n)>],
+                       iterator_types = ["parallel", "parallel", "parallel", "parallel", "reduction"]}
+       ins(%x, %t : tensor<2x4x6x7xf32>, tensor<2x4x7x5xf32>) outs(%fill : tensor<2x4x6x5xf32>) {
+  ^bb0(%a: f32, %b: f32, %sum: f32):
+    %f = math.fma %a, %b, %sum : f32
+    linalg.yield %f : f32
+  } -> tensor<2x4x6x5xf32>
+  %h = tensor.empty() : tensor<2x6x4x5xf32>
+  %s = linalg.transpose ins(%y : tensor<2x4x6x5xf32>) outs(%h : tensor<2x6x4x5xf32>) permutation = [0, 2, 1, 3]
+  %c = tensor.collapse_shape %s [[0], [1], [2, 3]] : tensor<2x6x4x5xf32> into tensor<2x6x20xf32>
+  return %c : tensor<2x6x20xf32>
+}
+
 // -----
 
 // A transposed mask is a constant.

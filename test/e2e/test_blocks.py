@@ -141,7 +141,7 @@ def attention(g):
     x = g.quant("x", 4, 0.25, 1)
     q, k, v = (g.quant(g.op("MatMul", x, g.weights((32, 32), 4)), 4, 0.5, 1) for _ in range(3))
     s = g.op("Softmax", g.op("MatMul", q, g.op("Transpose", k, perm=[0, 2, 1])), axis=-1)
-    return [g.op("MatMul", g.quant(s, 4, 1 / 16), v)], [2, 7, 32], 3
+    return [g.op("MatMul", g.quant(s, 4, 1 / 16), v)], [2, 7, 32], 5
 
 
 def attention_alone(g):
@@ -258,7 +258,7 @@ def transformer(g):
     y = g.op("Add", "x", y)
     z = g.op("Gelu", g.op("MatMul", g.quant(y, 4, 0.25, 1), g.weights((32, 32), 4)))
     whole = g.op("LayerNormalization", z, *draw(7, 32), axis=1)
-    return [whole, g.op("Mish", y), g.op("GroupNormalization", z, *draw(7), num_groups=1)], ["N", 7, 32], 5
+    return [whole, g.op("Mish", y), g.op("GroupNormalization", z, *draw(7), num_groups=1)], ["N", 7, 32], 7
 
 
 NETS = [mobilenet, residual, decoder, tokens, attention, attention_alone, shuffle, squeeze_excitation, one_dimension,

@@ -84,6 +84,14 @@ struct Window {
 /// Largest |sum of products of n| that `terms` terms can reach; saturates.
 int64_t accumulatorBound(CodeType x, CodeType w, int64_t terms);
 
+/// The shape of the result of a `hwgq.product` whose operands have these shapes
+/// and dimensions; fails after `error` where they do not fit.
+mlir::FailureOr<llvm::SmallVector<int64_t>>
+getProductShape(llvm::function_ref<mlir::InFlightDiagnostic()> error,
+                llvm::ArrayRef<int64_t> input, llvm::ArrayRef<int64_t> weight,
+                llvm::ArrayRef<int64_t> inputDims,
+                llvm::ArrayRef<int64_t> weightDims);
+
 } // namespace hwgq
 
 #endif // HWGQ_DIALECT_HWGQ_H

@@ -17,8 +17,9 @@ namespace hwgq::bitpack {
 /// Bytes that a task may take for the part of a tensor that it makes itself.
 constexpr int64_t kTaskBytes = 96 << 10;
 
-/// What kernels need to know of a bitpack.conv2d or bitpack.matmul; a matmul
-/// is a convolution with a 1x1 filter on one row of M pixels.
+/// What kernels need to know of a bitpack.conv2d, bitpack.matmul or
+/// bitpack.product; a matmul is a convolution with a 1x1 filter on one row of M
+/// pixels.
 struct Contraction {
   mlir::Operation *op;
   mlir::Value input, weight, result;
@@ -27,6 +28,8 @@ struct Contraction {
   /// Groups of the op that are one of `groups`; the weights between them are 0.
   int64_t joined = 1;
   bool isMatMul = false;
+  /// Of a product: what dimensions of its operands are (see hwgq.product).
+  llvm::ArrayRef<int64_t> inputDims, weightDims;
   mlir::ElementsAttr thresholds; // null without
   llvm::ArrayRef<int8_t> direction;
 
@@ -45,9 +48,14 @@ struct Contraction {
   CodeType weightCode() const;
   int64_t groupInChannels() const { return inChannels / groups; }
   int64_t groupOutChannels() const { return outChannels / groups; }
+  /// Whether both operands are activations, in pairs of matrices.
+  bool isProduct() const { return !inputDims.empty(); }
+  /// The operands that activations are.
+  llvm::SmallVector<mlir::OpOperand *, 2> activations() const;
   /// Whether the weights are known at compile time.
   bool hasConstantWeight() const;
-  /// Multiply-accumulates for one image, or for one row of a matmul.
+  /// Multiply-accumulates for one image, for one row of a matmul, or for one
+  /// element of the first dimension of a product.
   int64_t macs() const;
   /// Output pixels of one image, or rows of a matmul (of one image where their
   /// number is dynamic).
@@ -84,8 +92,8 @@ struct Kernel {
   /// Null if the kernel computes this op, else why it does not; the form of the
   /// input is left out of account.
   const char *(*refuses)(const Contraction &);
-  /// The layout, without halo, in which the kernel reads codes as its input;
-  /// null where it takes any form (and for floats).
+  /// The layout, without halo, in which the kernel reads the codes of
+  /// activations; null where it takes any form (and for floats).
   LayoutAttr (*reads)(const Contraction &);
   /// Nanoseconds on one thread for one image (or the rows of a matmul), without
   /// what follows the accumulators: see lib/Dialect/Bitpack/KernelCosts.cpp.

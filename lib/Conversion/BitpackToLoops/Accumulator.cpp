@@ -35,11 +35,21 @@ Accumulator::Accumulator(LoopBuilder &b, const ConvLoops &conv,
                          CodeType multiplied, unsigned bits)
     : a(conv.inputCode()), w(conv.weightCode()), channels(channels),
       bits(bits) {
+  multiplyWith(multiplied);
+  if (a.getOffset())
+    makeBase(b, conv, codes);
+}
+
+Accumulator::Accumulator(const ConvLoops &conv, CodeType multiplied, Value base)
+    : a(conv.inputCode()), w(conv.weightCode()), channels(0), bits(32),
+      base(base) {
+  multiplyWith(multiplied);
+}
+
+void Accumulator::multiplyWith(CodeType multiplied) {
   weightStride = w.getStride() / (multiplied ? multiplied.getStride() : 1);
   weightOffset =
       w.getOffset() - (multiplied ? weightStride * multiplied.getOffset() : 0);
-  if (a.getOffset())
-    makeBase(b, conv, codes);
 }
 
 bool Accumulator::fits16(const ConvLoops &conv) {

@@ -23,6 +23,10 @@ public:
               llvm::ArrayRef<uint8_t> codes, int64_t channels,
               CodeType multiplied = {}, unsigned bits = 32);
 
+  /// For products of two activations: `base`, null without need, is read at the
+  /// `channel` that get() is given, and holds what P lacks otherwise, too.
+  Accumulator(const ConvLoops &conv, CodeType multiplied, mlir::Value base);
+
   /// Whether every accumulator fits 16 bits and is not the largest i16.
   static bool fits16(const ConvLoops &conv);
 
@@ -39,6 +43,7 @@ public:
                   mlir::Value y, mlir::Value x, mlir::Value channel) const;
 
 private:
+  void multiplyWith(CodeType multiplied);
   void makeBase(LoopBuilder &b, const ConvLoops &conv,
                 llvm::ArrayRef<uint8_t> codes);
   mlir::Value baseOf(LoopBuilder &b, mlir::Value y, mlir::Value x) const;

@@ -125,6 +125,7 @@ mlir::FailureOr<mlir::Value> emitLookupKernel(LoopBuilder &b, ConvLoops &conv);
 mlir::FailureOr<mlir::Value> emitDot8Kernel(LoopBuilder &b, ConvLoops &conv);
 mlir::FailureOr<mlir::Value> emitDepthwiseKernel(LoopBuilder &b,
                                                  ConvLoops &conv);
+mlir::FailureOr<mlir::Value> emitPairsKernel(LoopBuilder &b, ConvLoops &conv);
 mlir::FailureOr<mlir::Value> emitF32Kernel(LoopBuilder &b, ConvLoops &conv);
 
 } // namespace hwgq

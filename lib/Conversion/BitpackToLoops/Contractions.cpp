@@ -1,6 +1,7 @@
 //===- Contractions.cpp - contractions to loops, by kernel ----------------===//
 #include "../PackConstant.h"
 #include "Contraction.h"
+#include "Pairs.h"
 #include "Patterns.h"
 #include "PoolWindow.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
@@ -27,8 +28,10 @@ ConvLoops::ConvLoops(LoopBuilder &b, const Contraction &op, Value input,
   groups = op.groups;
   groupIn = op.groupInChannels();
   groupOut = op.groupOutChannels();
-  output = group ? group->shape()
-                 : allocateImage(b, op.resultType(), this->input.batch, result);
+  Value batch =
+      op.isProduct() ? getProductBatch(b, op, input) : this->input.batch;
+  output =
+      group ? group->shape() : allocateImage(b, op.resultType(), batch, result);
 }
 
 FailureOr<SmallVector<uint8_t>> ConvLoops::weightCodes() const {
@@ -367,6 +370,7 @@ KernelEmitter emitterOf(StringRef kernel) {
       .Case("popcount", emitPopcountKernel)
       .Case("dot8-amx", emitAmxKernel)
       .Case("dot8", emitDot8Kernel)
+      .Case("dot8-pairs", emitPairsKernel)
       .Case("f32", emitF32Kernel)
       .Case("depthwise", emitDepthwiseKernel)
       .Case("generic", emitGenericKernel)
@@ -390,12 +394,13 @@ KernelEmitter checkKernel(const Contraction &contraction) {
     return nullptr;
   }
   bitpack::LayoutAttr form = kernel->reads(contraction);
-  if (form && contraction.inputCode() &&
-      form !=
-          bitpack::getLayout(contraction.inputType()).withHalo({0, 0, 0, 0})) {
-    op->emitError("kernel ") << name << " reads codes as " << form;
-    return nullptr;
-  }
+  if (form && contraction.inputCode())
+    for (OpOperand *codes : contraction.activations())
+      if (form !=
+          bitpack::getLayout(codes->get().getType()).withHalo({0, 0, 0, 0})) {
+        op->emitError("kernel ") << name << " reads codes as " << form;
+        return nullptr;
+      }
   return emit;
 }
 
@@ -456,15 +461,17 @@ struct FusedPattern : OpConversionPattern<bitpack::FusedOp> {
     Value first = beginRoot ? beginRoot->getOperand(0) : firstOperand(begin);
     if (!first)
       return op.emitError("reads no tensor of its shape");
-    Value batch =
-        rows ? rows->batch() : getBatch(b, tensorType(first), memoryOf(first));
+    std::optional<Contraction> contraction;
+    if (beginRoot)
+      contraction = Contraction::get(beginRoot);
+    Value batch = rows ? rows->batch()
+                  : contraction && contraction->isProduct()
+                      ? getProductBatch(b, *contraction, memoryOf(first))
+                      : getBatch(b, tensorType(first), memoryOf(first));
     Pointwise group(b, op, batch, memoryOf);
     PoolOutput out = {
         group.shape(), [&](Value n, Value y) { group.clearRow(b, n, y); },
         [&](Value value, const Site &site) { group.emit(b, value, site); }};
-    std::optional<Contraction> contraction;
-    if (beginRoot)
-      contraction = Contraction::get(beginRoot);
     if (inner) {
       Pointwise conv(b, inner, batch, memoryOf);
       PoolRows pool = makePool(b, root, conv.results()[0], nullptr, out);
@@ -543,6 +550,7 @@ void hwgq::populateContractionPatterns(RewritePatternSet &patterns,
                                        const TypeConverter &converter,
                                        const LoopOptions &options) {
   patterns.add<ContractionPattern<bitpack::Conv2DOp>,
-               ContractionPattern<bitpack::MatMulOp>, FusedPattern>(
+               ContractionPattern<bitpack::MatMulOp>,
+               ContractionPattern<bitpack::ProductOp>, FusedPattern>(
       converter, patterns.getContext(), options);
 }

@@ -8,6 +8,7 @@
 //
 //===----------------------------------------------------------------------===//
 #include "Epilogue.h"
+#include "Pairs.h"
 #include "mlir/Dialect/Math/IR/Math.h"
 
 using namespace mlir;
@@ -317,5 +318,7 @@ private:
 } // namespace
 
 FailureOr<Value> hwgq::emitGenericKernel(LoopBuilder &b, ConvLoops &conv) {
+  if (conv.op.isProduct())
+    return emitGenericPairs(b, conv);
   return GenericKernel(b, conv).emit();
 }

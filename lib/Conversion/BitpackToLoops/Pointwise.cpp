@@ -24,8 +24,8 @@ static bool isTurned(linalg::GenericOp op) {
 Operation *Pointwise::getRoot(bitpack::FusedOp op) {
   Block &body = op.getBody().front();
   for (Operation &inner : body)
-    if (isa<bitpack::Conv2DOp, bitpack::MatMulOp, bitpack::AvgPoolOp,
-            hwgq::MaxPoolOp, hwgq::AvgPoolOp>(inner))
+    if (isa<bitpack::Conv2DOp, bitpack::MatMulOp, bitpack::ProductOp,
+            bitpack::AvgPoolOp, hwgq::MaxPoolOp, hwgq::AvgPoolOp>(inner))
       return &inner;
   for (auto flat : body.getOps<tensor::CollapseShapeOp>())
     return flat;

@@ -213,33 +213,46 @@ double bitpack::amxCost(const Contraction &c, const KernelTarget &) {
   return weights * double(positions) / kRate + prepare;
 }
 
-double bitpack::dot8Cost(const Contraction &c, const KernelTarget &target) {
-  int64_t lanes = target.vectorBytes / 4;
+/// MACs a nanosecond of products of bytes on vectors.
+static double dot8Rate(const Contraction &c, const KernelTarget &target) {
   CodeType a = c.inputCode(), w = getByteNumbers(c.weightCode());
   int64_t pair =
       2 * ((int64_t(1) << a.getBits()) - 1) *
       std::max<int64_t>({std::abs(w.getMin()), std::abs(w.getMax()), 1});
   constexpr int64_t kNarrow = 32767;
-  double rate;
   if (target.has("neon"))
-    rate = target.has("i8mm")      ? onArm(target, 280, 145)
+    return target.has("i8mm")      ? onArm(target, 280, 145)
            : target.has("dotprod") ? onArm(target, 120, 64)
                                    : onArm(target, 37, 19);
-  else if (target.vectorBytes == 64 && target.has("avx512vnni"))
-    rate = 250;
-  else if (target.vectorBytes == 32 && target.has("avxvnni"))
-    rate = 140;
-  else if (pair * 8 <= kNarrow) // few sums are widened
-    rate = byWidth(target, 220, 120, 50);
-  else
-    rate = byWidth(target, 100, 60, 28) * (pair <= kNarrow ? 1 : 0.7);
+  if (target.vectorBytes == 64 && target.has("avx512vnni"))
+    return 250;
+  if (target.vectorBytes == 32 && target.has("avxvnni"))
+    return 140;
+  if (pair * 8 <= kNarrow) // few sums are widened
+    return byWidth(target, 220, 120, 50);
+  return byWidth(target, 100, 60, 28) * (pair <= kNarrow ? 1 : 0.7);
+}
+
+double bitpack::dot8Cost(const Contraction &c, const KernelTarget &target) {
+  int64_t lanes = target.vectorBytes / 4;
+  CodeType w = getByteNumbers(c.weightCode());
   // Codes in place of numbers need the sums of windows.
   double sums = w == c.weightCode()
                     ? 0
                     : inputPixels(c) * double(c.inChannels) *
                           double(c.window.kernel[0]) / double(lanes) * 0.4;
-  return paddedMacs(c, 4, lanes, c.positions()) / rate + sums +
+  return paddedMacs(c, 4, lanes, c.positions()) / dot8Rate(c, target) + sums +
          weightTraffic(c, 8);
+}
+
+double bitpack::pairsCost(const Contraction &c, const KernelTarget &target) {
+  constexpr double kOrder = 0.2; // ns a code of the right operand
+  double codes = 1;
+  for (int64_t size : c.weightType().getShape().drop_front())
+    codes *= double(size);
+  return paddedMacs(c, 8, target.vectorBytes / 4, c.positions()) /
+             dot8Rate(c, target) +
+         codes * kOrder;
 }
 
 double bitpack::f32Cost(const Contraction &c, const KernelTarget &target) {
@@ -271,6 +284,8 @@ double bitpack::depthwiseCost(const Contraction &c,
 double bitpack::genericCost(const Contraction &c, const KernelTarget &target) {
   constexpr int64_t kLanes = 8;
   double macs = paddedMacs(c, 1, kLanes, c.positions());
+  if (c.isProduct()) // code by code
+    return macs * 2;
   if (!c.inputCode() || !c.weightCode())
     return macs * (target.has("fma") || target.has("neon") ? 0.4 : 4) +
            weightTraffic(c, c.weightCode() ? c.weightCode().getBits() : 32);

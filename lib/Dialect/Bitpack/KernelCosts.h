@@ -12,6 +12,7 @@ double popcountCost(const Contraction &c, const KernelTarget &target);
 double lookupCost(const Contraction &c, const KernelTarget &target);
 double amxCost(const Contraction &c, const KernelTarget &target);
 double dot8Cost(const Contraction &c, const KernelTarget &target);
+double pairsCost(const Contraction &c, const KernelTarget &target);
 double f32Cost(const Contraction &c, const KernelTarget &target);
 double depthwiseCost(const Contraction &c, const KernelTarget &target);
 double genericCost(const Contraction &c, const KernelTarget &target);

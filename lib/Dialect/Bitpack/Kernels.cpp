@@ -43,6 +43,17 @@ std::optional<Contraction> Contraction::get(Operation *op) {
     c.isMatMul = true;
     return c;
   }
+  if (auto product = dyn_cast<bitpack::ProductOp>(op)) {
+    common(product);
+    c.window = {{1, 1}, {1, 1}, {1, 1}, {0, 0, 0, 0}};
+    c.inputDims = product.getInputDims();
+    c.weightDims = product.getWeightDims();
+    int64_t k =
+        llvm::find(c.inputDims, c.inputDims.size()) - c.inputDims.begin();
+    c.inChannels = tensorType(c.input).getDimSize(k);
+    c.outChannels = tensorType(c.result).getShape().back();
+    return c;
+  }
   return std::nullopt;
 }
 
@@ -78,9 +89,16 @@ CodeType Contraction::weightCode() const {
   return dyn_cast<CodeType>(weightType().getElementType());
 }
 
+SmallVector<OpOperand *, 2> Contraction::activations() const {
+  SmallVector<OpOperand *, 2> result = {&op->getOpOperand(0)};
+  if (isProduct())
+    result.push_back(&op->getOpOperand(1));
+  return result;
+}
+
 bool Contraction::hasConstantWeight() const {
   Operation *def = weight.getDefiningOp();
-  return def && def->hasTrait<OpTrait::ConstantLike>();
+  return !isProduct() && def && def->hasTrait<OpTrait::ConstantLike>();
 }
 
 int64_t Contraction::macs() const {
@@ -88,8 +106,8 @@ int64_t Contraction::macs() const {
       window.kernel[0] * window.kernel[1] * groupInChannels() * outChannels;
   if (isMatMul)
     return terms;
-  for (int64_t d : {1, 2})
-    terms *= std::max<int64_t>(1, resultType().getDimSize(d));
+  for (int64_t size : resultType().getShape().drop_front().drop_back())
+    terms *= std::max<int64_t>(1, size);
   return terms;
 }
 
@@ -133,7 +151,10 @@ int64_t Contraction::positions() const {
   RankedTensorType type = resultType();
   if (isMatMul)
     return rowsAtBatchOne(input);
-  return std::max<int64_t>(1, type.getDimSize(1) * type.getDimSize(2));
+  int64_t positions = 1;
+  for (int64_t size : type.getShape().drop_front().drop_back())
+    positions *= size;
+  return std::max<int64_t>(1, positions);
 }
 
 //===----------------------------------------------------------------------===//
@@ -216,6 +237,16 @@ static const char *depthwiseRefuses(const Contraction &c) {
   return nullptr;
 }
 
+static const char *pairsRefuses(const Contraction &c) {
+  int64_t k = c.inputDims.size();
+  if (!c.isProduct())
+    return "dot8-pairs takes products of activations alone";
+  if (c.inputDims.back() != k || c.weightDims.back() < k - 1)
+    return "dot8-pairs needs the summed dimension innermost in the left "
+           "operand, and it or the last of the result in the right one";
+  return nullptr;
+}
+
 static const char *f32Refuses(const Contraction &c) {
   if (c.inputCode())
     return "f32 needs floats as input";
@@ -235,6 +266,11 @@ static LayoutAttr planes(const Contraction &c) {
 }
 
 static double noCeiling(const Contraction &, const KernelTarget &) { return 0; }
+
+/// Rows of whole steps of every form of products of bytes.
+static LayoutAttr stepBytes(const Contraction &c) {
+  return LayoutAttr::get(c.op->getContext(), "bytes", {0, 0, 0, 0}, 0, 8);
+}
 
 /// Pixels of whole registers, or of one register's even part.
 static LayoutAttr wholeBytes(const Contraction &c) {
@@ -259,6 +295,13 @@ ArrayRef<Kernel> bitpack::getKernels() {
        dot8Refuses,
        wholeBytes,
        dot8Cost,
+       dot8Ceiling},
+      {"dot8-pairs",
+       "products of bytes in vectors, of two activations",
+       {},
+       pairsRefuses,
+       stepBytes,
+       pairsCost,
        dot8Ceiling},
       {"popcount",
        "popcount(a AND b) of bit planes on vectors",

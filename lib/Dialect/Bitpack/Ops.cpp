@@ -138,6 +138,34 @@ LogicalResult bitpack::MatMulOp::verify() {
   return verifyContraction(*this);
 }
 
+LogicalResult bitpack::ProductOp::verify() {
+  auto y = cast<RankedTensorType>(getType());
+  SmallVector<ArrayRef<int64_t>> shapes;
+  for (Value operand : getOperands()) {
+    auto type = cast<RankedTensorType>(operand.getType());
+    LayoutAttr layout = getLayout(type);
+    shapes.push_back(type.getShape());
+    if (layout.getBlock() || layout.hasHalo() ||
+        llvm::any_of(type.getShape().drop_front(),
+                     ShapedType::isDynamic)) // C3
+      return emitOpError("operands must be activations without a halo, dynamic "
+                         "in the first dimension alone");
+  }
+  auto shape = getProductShape([&] { return emitOpError(); }, shapes[0],
+                               shapes[1], getInputDims(), getWeightDims());
+  if (failed(shape)) // C1, C2
+    return failure();
+  if (!llvm::equal(*shape, y.getShape()))
+    return emitOpError("the shape of the result is another");
+  if (bool(getThresholds()) != bool(getDirection()) ||
+      bool(getThresholds()) != isPacked(y))
+    return emitOpError(
+        "the result is packed exactly where there are thresholds");
+  if (!getThresholds())
+    return success();
+  return verifyThresholds(*this, *getThresholds(), *getDirection(), y);
+}
+
 LogicalResult bitpack::MaxPoolOp::verify() {
   auto x = cast<RankedTensorType>(getInput().getType());
   auto y = cast<RankedTensorType>(getType());

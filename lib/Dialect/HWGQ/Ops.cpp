@@ -177,6 +177,72 @@ LogicalResult MatMulOp::verify() {
 }
 
 //===----------------------------------------------------------------------===//
+// product
+//===----------------------------------------------------------------------===//
+
+FailureOr<SmallVector<int64_t>>
+hwgq::getProductShape(llvm::function_ref<InFlightDiagnostic()> error,
+                      ArrayRef<int64_t> input, ArrayRef<int64_t> weight,
+                      ArrayRef<int64_t> inputDims,
+                      ArrayRef<int64_t> weightDims) {
+  int64_t rank = input.size(), n = rank - 1, k = rank;
+  auto lists = [&](ArrayRef<int64_t> dims) {
+    SmallVector<int64_t> sorted(dims);
+    llvm::sort(sorted);
+    return int64_t(dims.size()) == rank && sorted.front() >= 0 &&
+           sorted.back() == k && llvm::is_sorted(sorted, std::less_equal<>());
+  };
+  if (rank < 2 || int64_t(weight.size()) != rank || !lists(inputDims) ||
+      !lists(weightDims) || llvm::is_contained(inputDims, n) ||
+      !llvm::is_contained(weightDims, n)) // C1
+    return error() << "input_dims must list all dimensions of the result but "
+                      "the last, and k, and weight_dims the last, k and all "
+                      "others but one",
+           failure();
+  SmallVector<int64_t> sizes(rank + 1, ShapedType::kDynamic);
+  for (auto [shape, dims] : {std::pair(input, inputDims), {weight, weightDims}})
+    for (auto [size, d] : llvm::zip(shape, dims)) {
+      if (!sameSize(size, sizes[d])) // C2
+        return error() << "sizes differ along one dimension: " << sizes[d]
+                       << " and " << size,
+               failure();
+      if (!ShapedType::isDynamic(size))
+        sizes[d] = size;
+    }
+  sizes.pop_back();
+  return sizes;
+}
+
+LogicalResult ProductOp::inferReturnTypes(MLIRContext *context,
+                                          std::optional<Location> loc,
+                                          Adaptor adaptor,
+                                          SmallVectorImpl<Type> &types) {
+  auto x = dyn_cast<RankedTensorType>(adaptor.getInput().getType());
+  auto w = dyn_cast<RankedTensorType>(adaptor.getWeight().getType());
+  if (!x || !w)
+    return emitOptionalError(loc, "operands must be ranked tensors");
+  // What the verifier refuses has sizes, too.
+  SmallVector<int64_t> shape(x.getRank(), ShapedType::kDynamic);
+  for (auto [type, dims] :
+       {std::pair(x, adaptor.getInputDims()), {w, adaptor.getWeightDims()}})
+    for (auto [size, d] : llvm::zip(type.getShape(), dims))
+      if (d >= 0 && d < x.getRank() && !ShapedType::isDynamic(size))
+        shape[d] = size;
+  types.push_back(RankedTensorType::get(shape, IntegerType::get(context, 32)));
+  return success();
+}
+
+LogicalResult ProductOp::verify() {
+  auto x = cast<RankedTensorType>(getInput().getType());
+  auto w = cast<RankedTensorType>(getWeight().getType());
+  if (failed(getProductShape([&] { return emitOpError(); }, x.getShape(),
+                             w.getShape(), getInputDims(), getWeightDims())))
+    return failure();
+  int64_t k = llvm::find(getInputDims(), x.getRank()) - getInputDims().begin();
+  return verifyAccumulator(*this, x, w, x.getDimSize(k)); // C3
+}
+
+//===----------------------------------------------------------------------===//
 // affine, quantize, threshold
 //===----------------------------------------------------------------------===//
 

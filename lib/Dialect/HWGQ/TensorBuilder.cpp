@@ -46,7 +46,7 @@ static std::pair<Value, int64_t> sizeSource(Operation *op, int64_t dim) {
     return {op->getOperands().back(), dim};
   if (isa<QuantizeOp, AffineOp, ThresholdOp, PadOp, tensor::CastOp>(op))
     return {op->getOperand(0), dim};
-  if (isa<Conv2DOp, MatMulOp, MaxPoolOp, AvgPoolOp>(op) && dim == 0)
+  if (isa<Conv2DOp, MatMulOp, ProductOp, MaxPoolOp, AvgPoolOp>(op) && dim == 0)
     return {op->getOperand(0), 0};
   if (auto transpose = dyn_cast<linalg::TransposeOp>(op))
     return {transpose.getInput(), transpose.getPermutation()[dim]};

@@ -45,6 +45,14 @@ func.func @avg_pool(%t: tensor<?x4x4x64xi32>) -> (tensor<?x1x1x64xf32>, tensor<?
   return %a, %f : tensor<?x1x1x64xf32>, tensor<?x4x4x64xf32>
 }
 
+// CHECK-LABEL: func.func @product
+func.func @product(%q: tensor<?x7x2x16x!hwgq.code<s4>, #bitpack.layout<bytes, align = 8>>) -> tensor<?x2x7x7xi32> {
+  // CHECK: bitpack.product {{.*}} {input_dims = array<i64: 0, 2, 1, 4>, kernel = "dot8-pairs", weight_dims = array<i64: 0, 3, 1, 4>}
+  %y = bitpack.product %q, %q {input_dims = array<i64: 0, 2, 1, 4>, weight_dims = array<i64: 0, 3, 1, 4>, kernel = "dot8-pairs"}
+    : tensor<?x7x2x16x!hwgq.code<s4>, #bitpack.layout<bytes, align = 8>>, tensor<?x7x2x16x!hwgq.code<s4>, #bitpack.layout<bytes, align = 8>> -> tensor<?x2x7x7xi32>
+  return %y : tensor<?x2x7x7xi32>
+}
+
 // CHECK-LABEL: func.func @fused
 func.func @fused(%x: tensor<?x64x!hwgq.code<u2>, #bitpack.layout<planes>>, %w: tensor<8x64x!hwgq.code<b1>, #bitpack.layout<planes, block = 8>>)
     -> (tensor<?x8xf32>, tensor<?x8x!hwgq.code<b1>, #bitpack.layout<planes>>) {

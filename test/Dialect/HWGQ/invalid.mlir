@@ -119,6 +119,33 @@ func.func @matmul_c3(%x: tensor<?x70000x!hwgq.code<u8>>, %w: tensor<8x70000x!hwg
 
 // -----
 
+func.func @product_c1(%x: tensor<?x7x2x5x!hwgq.code<u2>>, %w: tensor<?x2x5x9x!hwgq.code<b1>>) {
+  // expected-error @+1 {{input_dims must list all dimensions of the result but the last, and k}}
+  %0 = hwgq.product %x, %w {input_dims = array<i64: 0, 2, 1, 4>, weight_dims = array<i64: 0, 1, 4, 2>}
+    : tensor<?x7x2x5x!hwgq.code<u2>>, tensor<?x2x5x9x!hwgq.code<b1>> -> tensor<?x2x7x9xi32>
+  return
+}
+
+// -----
+
+func.func @product_c2(%x: tensor<?x7x2x5x!hwgq.code<u2>>, %w: tensor<?x2x4x9x!hwgq.code<b1>>) {
+  // expected-error @+1 {{sizes differ along one dimension: 5 and 4}}
+  %0 = hwgq.product %x, %w {input_dims = array<i64: 0, 2, 1, 4>, weight_dims = array<i64: 0, 1, 4, 3>}
+    : tensor<?x7x2x5x!hwgq.code<u2>>, tensor<?x2x4x9x!hwgq.code<b1>> -> tensor<?x2x7x9xi32>
+  return
+}
+
+// -----
+
+func.func @product_c3(%x: tensor<3x70000x!hwgq.code<u8>>, %w: tensor<8x70000x!hwgq.code<u8>>) {
+  // expected-error @+1 {{can leave int32}}
+  %0 = hwgq.product %x, %w {input_dims = array<i64: 0, 2>, weight_dims = array<i64: 1, 2>}
+    : tensor<3x70000x!hwgq.code<u8>>, tensor<8x70000x!hwgq.code<u8>> -> tensor<3x8xi32>
+  return
+}
+
+// -----
+
 func.func @affine_c1(%x: tensor<?x5xi32>) {
   // expected-error @+1 {{needs one scale, or one for each of 5 channels}}
   %0 = hwgq.affine %x {scale = array<f32: 1.0, 2.0>} : tensor<?x5xi32>

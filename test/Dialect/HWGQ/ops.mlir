@@ -51,6 +51,9 @@ func.func @network(%x: tensor<?x8x8x64xf32>) -> tensor<?x10xf32> {
   %k = arith.constant dense<1.0> : tensor<10x8xf32>
   // CHECK: hwgq.matmul {{.*}} -> tensor<?x10xf32>
   %y = hwgq.matmul %f, %k : tensor<?x8xf32>, tensor<10x8xf32> -> tensor<?x10xf32>
+  // CHECK: hwgq.product {{.*}} {input_dims = array<i64: 0, 2, 1, 4>, weight_dims = array<i64: 0, 3, 1, 4>} : {{.*}} -> tensor<?x8x8x8xi32>
+  %s = hwgq.product %t, %t {input_dims = array<i64: 0, 2, 1, 4>, weight_dims = array<i64: 0, 3, 1, 4>}
+    : tensor<?x8x8x8x!hwgq.code<u2>>, tensor<?x8x8x8x!hwgq.code<u2>> -> tensor<?x8x8x8xi32>
   // CHECK: hwgq.affine {{.*}} : tensor<?x8x8x8xi32>
   %r = hwgq.affine %a {scale = array<f32: 0.5>} : tensor<?x8x8x8xi32>
   return %y : tensor<?x10xf32>
