@@ -42,6 +42,7 @@ _STATIC = {
     "Squeeze": {1},
     "Tile": {1},
     "TopK": {1},
+    "Trilu": {1},
     "Unsqueeze": {1},
     "Upsample": {1},
 }
