@@ -26,7 +26,7 @@
 //   HardSwish                          Mul by a HardSigmoid
 //   ReduceL1, L2, LogSum, LogSumExp, SumSquare   elementwise and ReduceSum
 //   LpPool, GlobalLpPool               Abs, Pow, AveragePool, Mul, Pow
-//   CastLike                           Cast
+//   CastLike, Einsum                   Cast; ReduceSum, MatMul or Mul
 //   IntQuant, TruncQuant               Quant, Trunc
 //   MaxPoolNHWC, QuantAvgPool2d, XnorPopcountMatMul, Im2Col   standard ones
 //   Softmax of opsets before 13        Softmax on a reshaped value

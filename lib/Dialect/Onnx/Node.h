@@ -191,6 +191,7 @@ void addShape(std::vector<Operator> &table);
 void addReduction(std::vector<Operator> &table);
 void addNormalization(std::vector<Operator> &table);
 void addComposed(std::vector<Operator> &table);
+void addEinsum(std::vector<Operator> &table);
 void addResize(std::vector<Operator> &table);
 void addQuantized(std::vector<Operator> &table);
 void addQonnx(std::vector<Operator> &table);

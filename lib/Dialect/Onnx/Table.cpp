@@ -40,6 +40,7 @@ static std::vector<Operator> makeTable() {
   addReduction(table);
   addNormalization(table);
   addComposed(table);
+  addEinsum(table);
   addResize(table);
   addQuantized(table);
   addQonnx(table);
@@ -80,7 +81,6 @@ llvm::StringRef hwgq::onnx::getRefusal(llvm::StringRef name) {
              "strings are not supported, only numbers and bools")
       .Cases({"NonZero", "Unique", "Compress", "NonMaxSuppression"},
              "the shape of its result depends on data")
-      .Case("Einsum", "write it as MatMul, Transpose and Reshape")
       .Cases({"RandomNormal", "RandomNormalLike", "RandomUniform",
               "RandomUniformLike", "Multinomial", "Bernoulli"},
              "random values are not supported")

@@ -33,8 +33,8 @@ TEST(OperatorTable, EntriesAreSound) {
 }
 
 TEST(OperatorTable, RefusesWhatItLacks) {
-  for (llvm::StringRef name : {"If", "Loop", "Scan", "FloatQuant", "NonZero",
-                               "Einsum", "SequenceAt"}) {
+  for (llvm::StringRef name :
+       {"If", "Loop", "Scan", "FloatQuant", "NonZero", "SequenceAt"}) {
     EXPECT_EQ(lookupOperator(name), nullptr);
     EXPECT_NE(getRefusal(name), "");
   }
