@@ -100,3 +100,25 @@ func.func @groups(%q: tensor<1x8x8x64x!hwgq.code<u2>, #bitpack.layout<planes>>) 
    -> tensor<1x8x8x64xi32>
   return %a, %b : tensor<1x8x8x64xi32>, tensor<1x8x8x64xi32>
 }
+
+// Products of two activations read rows of bytes; those without terms are left to plain loops.
+// CHECK-LABEL: func.func @products
+// GENERIC-LABEL: func.func @products
+// FORCED-LABEL: func.func @products
+func.func @products(%q: tensor<2x7x16x!hwgq.code<u2>, #bitpack.layout<planes>>, %e: tensor<2x7x0x!hwgq.code<u2>, #bitpack.layout<planes>>)
+    -> (tensor<2x7x7xi32>, tensor<2x7x7xi32>) {
+  // CHECK: bitpack.relayout %arg0 {{.*}} #bitpack.layout<bytes, align = 8>
+  // CHECK: bitpack.product {{.*}}kernel = "dot8-pairs"
+  // GENERIC: bitpack.product {{.*}}kernel = "generic"
+  // FORCED: bitpack.product {{.*}}kernel = "dot8-pairs"
+  // expected-remark @+1 {{kernel popcount not chosen: popcount needs constant weights}}
+  %a = bitpack.product %q, %q {input_dims = array<i64: 0, 1, 3>, weight_dims = array<i64: 0, 2, 3>}
+    : tensor<2x7x16x!hwgq.code<u2>, #bitpack.layout<planes>>, tensor<2x7x16x!hwgq.code<u2>, #bitpack.layout<planes>> -> tensor<2x7x7xi32>
+  // CHECK: bitpack.product {{.*}}kernel = "generic"
+  // GENERIC: bitpack.product {{.*}}kernel = "generic"
+  // FORCED: bitpack.product {{.*}}kernel = "generic"
+  // expected-remark @+1 {{kernel popcount not chosen: popcount needs constant weights}}
+  %b = bitpack.product %e, %e {input_dims = array<i64: 0, 1, 3>, weight_dims = array<i64: 0, 2, 3>}
+    : tensor<2x7x0x!hwgq.code<u2>, #bitpack.layout<planes>>, tensor<2x7x0x!hwgq.code<u2>, #bitpack.layout<planes>> -> tensor<2x7x7xi32>
+  return %a, %b : tensor<2x7x7xi32>, tensor<2x7x7xi32>
+}

@@ -244,6 +244,9 @@ static const char *pairsRefuses(const Contraction &c) {
   if (c.inputDims.back() != k || c.weightDims.back() < k - 1)
     return "dot8-pairs needs the summed dimension innermost in the left "
            "operand, and it or the last of the result in the right one";
+  if (llvm::is_contained(c.inputType().getShape(), 0) ||
+      llvm::is_contained(c.weightType().getShape(), 0))
+    return "dot8-pairs needs sizes above 0";
   return nullptr;
 }
 

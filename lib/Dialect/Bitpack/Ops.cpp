@@ -145,7 +145,7 @@ LogicalResult bitpack::ProductOp::verify() {
     auto type = cast<RankedTensorType>(operand.getType());
     LayoutAttr layout = getLayout(type);
     shapes.push_back(type.getShape());
-    if (layout.getBlock() || layout.hasHalo() ||
+    if (type.getRank() < 2 || layout.getBlock() || layout.hasHalo() ||
         llvm::any_of(type.getShape().drop_front(),
                      ShapedType::isDynamic)) // C3
       return emitOpError("operands must be activations without a halo, dynamic "

@@ -55,6 +55,15 @@ func.func @product_c3(%x: tensor<2x8x8x4x!hwgq.code<u2>, #bitpack.layout<planes,
 
 // -----
 
+func.func @product_rank(%x: tensor<4x!hwgq.code<u2>, #bitpack.layout<planes>>) {
+  // expected-error @+1 {{operands must be activations without a halo}}
+  %0 = bitpack.product %x, %x {input_dims = array<i64: 1>, weight_dims = array<i64: 1>}
+    : tensor<4x!hwgq.code<u2>, #bitpack.layout<planes>>, tensor<4x!hwgq.code<u2>, #bitpack.layout<planes>> -> tensor<4xi32>
+  return
+}
+
+// -----
+
 func.func @conv2d_c8(%x: tensor<1x8x8x64x!hwgq.code<u2>, #bitpack.layout<planes>>, %w: tensor<8x1x1x16x!hwgq.code<b1>, #bitpack.layout<planes, block = 8>>) {
   // expected-error @+1 {{cannot join 3 groups}}
   %0 = bitpack.conv2d %x, %w {strides = array<i64: 1, 1>, pads = array<i64: 0, 0, 0, 0>, dilations = array<i64: 1, 1>, groups = 4 : i64, joined = 3 : i64}
