@@ -162,6 +162,13 @@ private:
       ++refused;
       c.op->emitRemark("kernel ") << forced << " not chosen: " << why;
     }
+    // What has a kernel of the GPU stays there.
+    auto onGpu = [](const Candidate &candidate) {
+      return llvm::is_contained(candidate.kernel->features, "nvptx");
+    };
+    if (llvm::any_of(list, onGpu))
+      llvm::erase_if(list,
+                     [&](const Candidate &other) { return !onGpu(other); });
     for (OpOperand *operand : c.activations()) {
       auto set = setOf.find(operand->get());
       if (set == setOf.end() || isFixed(sets[set->second]))

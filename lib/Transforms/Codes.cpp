@@ -1,7 +1,6 @@
 //===- Codes.cpp - tensors that stand for scaled integers -----------------===//
 #include "hwgq/Transforms/Codes.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
-#include "mlir/Dialect/Math/IR/Math.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
 
 using namespace mlir;
@@ -185,66 +184,4 @@ Value hwgq::pullAffine(OpBuilder &builder, Operation *op) {
   }
   return AffineOp::create(builder, op->getLoc(), moved->getResult(0),
                           builder.getDenseF32ArrayAttr(scales));
-}
-
-//===----------------------------------------------------------------------===//
-// Products of activations
-//===----------------------------------------------------------------------===//
-
-static bool isPosZero(Attribute value) {
-  auto number = dyn_cast_or_null<FloatAttr>(value);
-  return number && number.getValue().isPosZero();
-}
-
-/// Whether every element of a tensor is +0.
-static bool isZero(Value value) {
-  SplatElementsAttr splat;
-  if (matchPattern(value, m_Constant(&splat)))
-    return isPosZero(splat.getSplatValue<Attribute>());
-  auto fill = value.getDefiningOp<linalg::FillOp>();
-  Attribute element;
-  return fill && matchPattern(fill.value(), m_Constant(&element)) &&
-         isPosZero(element);
-}
-
-/// Whether the body is one fma of the operands on the result, from +0 on.
-static bool isChain(linalg::GenericOp op) {
-  Block &body = *op.getBody();
-  auto fma = dyn_cast<math::FmaOp>(body.front());
-  return fma && body.getOperations().size() == 2 &&
-         llvm::equal(fma->getOperands(), body.getArguments()) &&
-         body.getTerminator()->getOperand(0) == fma &&
-         isZero(op.getDpsInits()[0]);
-}
-
-std::optional<ProductDims> hwgq::matchProduct(Operation *op) {
-  auto product = dyn_cast<linalg::GenericOp>(op);
-  if (!product || product.getNumDpsInputs() != 2 ||
-      product.getNumDpsInits() != 1 || product.getNumReductionLoops() != 1 ||
-      product->getNumResults() != 1 || !isChain(product))
-    return std::nullopt;
-  SmallVector<AffineMap> maps = product.getIndexingMapsArray();
-  for (AffineMap map : maps)
-    if (!map.isProjectedPermutation())
-      return std::nullopt;
-  int64_t rank = maps[2].getNumResults();
-  if (int64_t(maps[2].getNumDims()) != rank + 1)
-    return std::nullopt;
-  SmallVector<int64_t> place(rank + 1, rank); // of a loop in the result, k
-  for (int64_t d = 0; d < rank; ++d)
-    place[maps[2].getDimPosition(d)] = d;
-  ProductDims dims;
-  for (auto [map, list] :
-       {std::pair(maps[0], &dims.input), {maps[1], &dims.weight}})
-    for (unsigned d = 0; d < map.getNumResults(); ++d)
-      list->push_back(place[map.getDimPosition(d)]);
-  // What the loops run along, as hwgq.product wants it.
-  auto has = [](ArrayRef<int64_t> list, int64_t d) {
-    return llvm::is_contained(list, d);
-  };
-  bool fits = int64_t(dims.input.size()) == rank &&
-              int64_t(dims.weight.size()) == rank && has(dims.input, rank) &&
-              has(dims.weight, rank) && has(dims.weight, rank - 1) &&
-              !has(dims.input, rank - 1);
-  return fits ? std::optional(dims) : std::nullopt;
 }

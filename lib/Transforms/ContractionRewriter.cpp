@@ -1,7 +1,7 @@
 //===- ContractionRewriter.cpp - contractions on codes --------------------===//
 #include "ContractionRewriter.h"
+#include "CodeParts.h"
 #include "RunTimeScales.h"
-#include "hwgq/Dialect/TensorBuilder.h"
 #include "hwgq/Transforms/Thresholds.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/Dialect/Math/IR/Math.h"
@@ -81,12 +81,6 @@ struct ConstantFloats {
 //===----------------------------------------------------------------------===//
 // Operands
 //===----------------------------------------------------------------------===//
-
-/// Terms of the sums of a product, by the type of its right operand.
-static int64_t innerSize(const ProductDims &dims, RankedTensorType weight) {
-  int64_t rank = dims.weight.size();
-  return weight.getDimSize(llvm::find(dims.weight, rank) - dims.weight.begin());
-}
 
 /// Codes of n of the right type.
 static Value makeCodes(OpBuilder &builder, Location loc, RankedTensorType type,
@@ -303,50 +297,6 @@ bool ContractionRewriter::unflatten(OpBuilder &builder, MatMulOp op,
   return true;
 }
 
-/// The source of the transposes that make `codes`, whose dimensions `dims`
-/// takes over; only its first one may be dynamic.
-static Value beforeTransposes(Value codes, SmallVector<int64_t> &dims) {
-  while (auto transpose = codes.getDefiningOp<linalg::TransposeOp>()) {
-    RankedTensorType type = typeOf(transpose.getInput());
-    if (llvm::any_of(type.getShape().drop_front(), ShapedType::isDynamic))
-      break;
-    SmallVector<int64_t> after = dims;
-    for (auto [d, from] : llvm::enumerate(transpose.getPermutation()))
-      dims[from] = after[d];
-    codes = transpose.getInput();
-  }
-  return codes;
-}
-
-/// `codes` with dimension k last.
-static Value innerLast(OpBuilder &builder, Location loc, Value codes,
-                       SmallVector<int64_t> &dims) {
-  int64_t rank = dims.size(), at = llvm::find(dims, rank) - dims.begin();
-  auto perm = llvm::to_vector(llvm::seq<int64_t>(0, rank));
-  perm.erase(perm.begin() + at);
-  perm.push_back(at);
-  dims.erase(dims.begin() + at);
-  dims.push_back(rank);
-  return TensorBuilder(builder, loc).transpose(codes, perm);
-}
-
-Value ContractionRewriter::contractPairs(OpBuilder &builder, const Shape &shape,
-                                         Value input, Value weight) {
-  Location loc = shape.op->getLoc();
-  ProductDims dims = *shape.product;
-  int64_t k = dims.input.size(), n = k - 1;
-  input = beforeTransposes(input, dims.input);
-  weight = beforeTransposes(weight, dims.weight);
-  // Kernels read rows, or on the right columns, too.
-  if (dims.input.back() != k)
-    input = innerLast(builder, loc, input, dims.input);
-  if (dims.weight.back() < n)
-    weight = innerLast(builder, loc, weight, dims.weight);
-  return ProductOp::create(builder, loc, input, weight,
-                           builder.getDenseI64ArrayAttr(dims.input),
-                           builder.getDenseI64ArrayAttr(dims.weight));
-}
-
 /// Whether a matrix product has weights that a run computes, of sizes that are
 /// known.
 static bool isPair(Value weight) {
@@ -359,7 +309,7 @@ Value ContractionRewriter::contract(OpBuilder &builder, const Shape &shape,
                                     Value input, Value weight) {
   Location loc = shape.op->getLoc();
   if (shape.product)
-    return contractPairs(builder, shape, input, weight);
+    return createProduct(builder, loc, *shape.product, input, weight);
   if (auto conv = dyn_cast<Conv2DOp>(shape.op))
     return Conv2DOp::create(builder, loc, input, weight, conv.getStridesAttr(),
                             conv.getPadsAttr(), conv.getDilationsAttr(),
@@ -369,11 +319,8 @@ Value ContractionRewriter::contract(OpBuilder &builder, const Shape &shape,
         builder, loc, input, weight, builder.getDenseI64ArrayAttr({1, 1}),
         builder.getDenseI64ArrayAttr({0, 0, 0, 0}),
         builder.getDenseI64ArrayAttr({1, 1}), builder.getI64IntegerAttr(1));
-  if (isCoded(input) && isCoded(weight) && isPair(weight)) {
-    Shape pair{shape.op};
-    pair.product = {{0, 2}, {1, 2}};
-    return contractPairs(builder, pair, input, weight);
-  }
+  if (isCoded(input) && isCoded(weight) && isPair(weight))
+    return createProduct(builder, loc, {{0, 2}, {1, 2}}, input, weight);
   return MatMulOp::create(builder, loc, input, weight);
 }
 
@@ -469,7 +416,7 @@ LogicalResult ContractionRewriter::checkInt32(const Shape &shape,
     for (const Plane &pw : w.planes) {
       RankedTensorType type = typeOf(pw.codes);
       int64_t terms = shape.product
-                          ? innerSize(*shape.product, type)
+                          ? shape.product->innerSize(type)
                           : type.getNumElements() /
                                 std::max<int64_t>(1, type.getDimSize(0));
       auto cx = cast<CodeType>(getElementTypeOrSelf(px.codes));
@@ -483,53 +430,6 @@ LogicalResult ContractionRewriter::checkInt32(const Shape &shape,
                << " fit: use fewer bits, or split the layer along its input";
     }
   return success();
-}
-
-/// The tensors that `value` joins along its channels, pools and pads brought in
-/// front of them; empty where it is no concatenation.
-static SmallVector<Value> partsOf(OpBuilder &builder, Value value) {
-  Operation *op = value.getDefiningOp();
-  if (auto concat = dyn_cast_or_null<tensor::ConcatOp>(op)) {
-    if (int64_t(concat.getDim()) != typeOf(value).getRank() - 1)
-      return {};
-    SmallVector<Value> parts;
-    for (Value input : concat.getInputs()) {
-      SmallVector<Value> inner = partsOf(builder, input);
-      inner.empty() ? parts.push_back(input) : llvm::append_range(parts, inner);
-    }
-    return parts;
-  }
-  auto pad = dyn_cast_or_null<PadOp>(op);
-  auto pool = dyn_cast_or_null<MaxPoolOp>(op);
-  if (pad ? pad.getLow().back() || pad.getHigh().back()
-          : !pool || pool.getFalling())
-    return {};
-  SmallVector<Value> parts = partsOf(builder, op->getOperand(0));
-  for (Value &part : parts) {
-    SmallVector<int64_t> shape(typeOf(value).getShape());
-    shape.back() = typeOf(part).getShape().back();
-    IRMapping mapping;
-    mapping.map(op->getOperand(0), part);
-    part = builder.clone(*op, mapping)->getResult(0);
-    part.setType(RankedTensorType::get(shape, builder.getF32Type()));
-    if (Value moved = pullAffine(builder, part.getDefiningOp()))
-      part = moved;
-  }
-  return parts;
-}
-
-/// Channels first to first + count - 1 of coded weights.
-static Value sliceInputs(OpBuilder &builder, ConstantOp weights, int64_t first,
-                         int64_t count) {
-  RankedTensorType type = typeOf(weights);
-  SmallVector<int64_t> shape(type.getShape());
-  int64_t channels = std::exchange(shape.back(), count);
-  SmallVector<uint8_t> codes = getCodes(weights), part;
-  for (size_t at = 0; at < codes.size(); at += channels)
-    llvm::append_range(part, ArrayRef(codes).slice(at + first, count));
-  return createConstant(builder, weights.getLoc(),
-                        RankedTensorType::get(shape, type.getElementType()),
-                        part);
 }
 
 FailureOr<Value> ContractionRewriter::sumOfParts(OpBuilder &builder,
@@ -593,16 +493,6 @@ Value ContractionRewriter::mixedProduct(OpBuilder &builder, const Shape &shape,
 // The rewrite
 //===----------------------------------------------------------------------===//
 
-/// Whether packed codes of the operands are what kernels take.
-static bool hasKnownSizes(linalg::GenericOp op) {
-  return llvm::all_of(op->getOperandTypes(), [](Type type) {
-    ArrayRef<int64_t> shape = cast<RankedTensorType>(type).getShape();
-    return shape[0] != 0 && llvm::all_of(shape.drop_front(), [](int64_t size) {
-             return !ShapedType::isDynamic(size) && size > 0;
-           });
-  });
-}
-
 FailureOr<bool> ContractionRewriter::rewriteProduct(Shape shape) {
   Operation *op = shape.op;
   OpBuilder builder(op);
@@ -610,7 +500,7 @@ FailureOr<bool> ContractionRewriter::rewriteProduct(Shape shape) {
   Operand x = readActivation(builder, op->getOperand(0), !w.planes.empty());
   std::string reason = !x.reason.empty() ? x.reason : w.reason;
   Value value;
-  if (!hasKnownSizes(cast<linalg::GenericOp>(op))) {
+  if (!hasKnownSizes(op)) {
     reason = "the sizes of its matrices are not known";
   } else if (!x.planes.empty() && !w.planes.empty()) {
     if (failed(checkInt32(shape, x, w)))

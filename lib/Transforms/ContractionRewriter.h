@@ -2,6 +2,7 @@
 #ifndef HWGQ_TRANSFORMS_CONTRACTIONREWRITER_H
 #define HWGQ_TRANSFORMS_CONTRACTIONREWRITER_H
 
+#include "ActivationProducts.h"
 #include "hwgq/Transforms/Codes.h"
 
 namespace hwgq {
@@ -31,8 +32,8 @@ private:
     int64_t groups = 1;
     int64_t outputs = 0;    ///< Output channels.
     bool flattened = false; ///< A matmul that has become a conv2d.
-    std::optional<ProductDims> product =
-        std::nullopt; ///< Of a product of two activations.
+    /// Of a product of two activations.
+    std::optional<ProductDims> product = std::nullopt;
   };
 
   /// `partner` says whether the other operand is on codes: only then are codes
@@ -45,8 +46,6 @@ private:
                  mlir::Value &weight);
   mlir::Value contract(mlir::OpBuilder &builder, const Shape &shape,
                        mlir::Value input, mlir::Value weight);
-  mlir::Value contractPairs(mlir::OpBuilder &builder, const Shape &shape,
-                            mlir::Value input, mlir::Value weight);
   mlir::Value flatten(mlir::OpBuilder &builder, const Shape &shape,
                       mlir::Value value);
   mlir::Value sumOfPlanes(mlir::OpBuilder &builder, const Shape &shape,

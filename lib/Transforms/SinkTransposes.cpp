@@ -1,6 +1,6 @@
 //===- SinkTransposes.cpp - transposes through other ops ------------------===//
+#include "ActivationProducts.h"
 #include "SinkPatterns.h"
-#include "hwgq/Transforms/Codes.h"
 
 using namespace mlir;
 using namespace hwgq;

@@ -64,16 +64,6 @@ std::optional<llvm::SmallVector<float>> findImage(mlir::Value value,
 std::optional<llvm::SmallVector<float>>
 enumerateLevels(mlir::Value value, ConstantReader &constants);
 
-/// What the dimensions of two activations are in their product, as in
-/// hwgq.product.
-struct ProductDims {
-  llvm::SmallVector<int64_t> input, weight;
-};
-
-/// The dimensions of a batched product of floats, a chain of fma from +0, that
-/// hwgq.product has a form for.
-std::optional<ProductDims> matchProduct(mlir::Operation *op);
-
 /// A constant, `values` along the last dimension or one for all, in the shape
 /// of `like` (a float32 tensor).
 mlir::Value broadcastConstant(mlir::OpBuilder &builder, mlir::Location loc,
