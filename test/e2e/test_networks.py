@@ -165,7 +165,10 @@ def test_caffe_and_pytorch_quantisers_differ(tmp_path):
 
 
 def expressible():
+    """Networks in encodings of ONNX's own operators; Brevitas' CNV quantises its image by a Quant node in all of them."""
     for name in netcases.names():
+        if name.startswith("cnv"):
+            continue
         network = networks.NETWORKS[name]
         form = next((f for f in ("chain", "plain") if f in network.forms), None)
         for encoding in network.encodings:
