@@ -135,7 +135,7 @@ FailureOr<Tensor> hwgq::reference::multiplyPairs(Operation *op, const Tensor &x,
   if (failed(y))
     return failure();
   int64_t rank = shape->size();
-  int64_t inner = x.getDimSize(llvm::find(inputDims, rank) - inputDims.begin());
+  int64_t inner = x.getDimSize(getInnerDim(inputDims));
   SmallVector<int64_t> xStrides = stridesOf(x, inputDims),
                        wStrides = stridesOf(w, weightDims);
   std::vector<int32_t> a = toNumbers<int32_t>(x), b = toNumbers<int32_t>(w);

@@ -87,11 +87,6 @@ bool hwgq::hasKnownSizes(Operation *product) {
 // Of codes
 //===----------------------------------------------------------------------===//
 
-int64_t ProductDims::innerSize(RankedTensorType weightType) const {
-  int64_t rank = weight.size();
-  return weightType.getDimSize(llvm::find(weight, rank) - weight.begin());
-}
-
 /// The source of the transposes that make `codes`, whose dimensions `dims`
 /// takes over; only its first one may be dynamic.
 static Value beforeTransposes(Value codes, SmallVector<int64_t> &dims) {
@@ -110,7 +105,7 @@ static Value beforeTransposes(Value codes, SmallVector<int64_t> &dims) {
 /// `codes` with dimension k last.
 static Value innerLast(OpBuilder &builder, Location loc, Value codes,
                        SmallVector<int64_t> &dims) {
-  int64_t rank = dims.size(), at = llvm::find(dims, rank) - dims.begin();
+  int64_t rank = dims.size(), at = getInnerDim(dims);
   auto perm = llvm::to_vector(llvm::seq<int64_t>(0, rank));
   perm.erase(perm.begin() + at);
   perm.push_back(at);

@@ -11,9 +11,6 @@ namespace hwgq {
 /// hwgq.product.
 struct ProductDims {
   llvm::SmallVector<int64_t> input, weight;
-
-  /// Terms of the sums, by the type of the right operand.
-  int64_t innerSize(mlir::RankedTensorType weightType) const;
 };
 
 /// The dimensions of a batched product of floats, a chain of fma from +0, that

@@ -416,7 +416,7 @@ LogicalResult ContractionRewriter::checkInt32(const Shape &shape,
     for (const Plane &pw : w.planes) {
       RankedTensorType type = typeOf(pw.codes);
       int64_t terms = shape.product
-                          ? shape.product->innerSize(type)
+                          ? type.getDimSize(getInnerDim(shape.product->weight))
                           : type.getNumElements() /
                                 std::max<int64_t>(1, type.getDimSize(0));
       auto cx = cast<CodeType>(getElementTypeOrSelf(px.codes));

@@ -70,10 +70,9 @@ static NumberRange sumsOfPairs(ProductOp op) {
               w = reachableNumbers(op.getWeight());
   auto [low, high] = std::minmax(
       {x.low * w.low, x.low * w.high, x.high * w.low, x.high * w.high});
-  ArrayRef<int64_t> shape = op.getInput().getType().getShape();
-  int64_t k =
-      llvm::find(op.getInputDims(), shape.size()) - op.getInputDims().begin();
-  return {shape[k] * low, shape[k] * high};
+  int64_t terms =
+      op.getInput().getType().getDimSize(getInnerDim(op.getInputDims()));
+  return {terms * low, terms * high};
 }
 
 /// Sums over rows of constant weights.

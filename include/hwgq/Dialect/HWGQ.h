@@ -84,6 +84,12 @@ struct Window {
 /// Largest |sum of products of n| that `terms` terms can reach; saturates.
 int64_t accumulatorBound(CodeType x, CodeType w, int64_t terms);
 
+/// Which dimension of an operand of a `hwgq.product` is k, by what its
+/// dimensions are.
+inline int64_t getInnerDim(llvm::ArrayRef<int64_t> dims) {
+  return llvm::find(dims, int64_t(dims.size())) - dims.begin();
+}
+
 /// The shape of the result of a `hwgq.product` whose operands have these shapes
 /// and dimensions; fails after `error` where they do not fit.
 mlir::FailureOr<llvm::SmallVector<int64_t>>

@@ -51,6 +51,9 @@ struct ConvLoops {
   /// Outputs of a row, at least 1; of a matmul its rows, or `otherwise` where
   /// their number is dynamic.
   int64_t rowLength(int64_t otherwise) const;
+  /// Whether memory of the results is written by no tile; clearRow writes it.
+  bool hasUnwritten() const;
+  void clearRow(LoopBuilder &b, mlir::Value n, mlir::Value y) const;
   /// Lets every group of channels of an input in planes begin with a word of
   /// its own, in a copy where that is not so; channels between them are 0.
   void alignGroups(LoopBuilder &b);

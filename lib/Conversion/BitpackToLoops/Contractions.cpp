@@ -221,11 +221,16 @@ int64_t Tasking::pixels(const ConvLoops &conv) const {
   return conv.op.isMatMul ? rows : rows * conv.output.width;
 }
 
-/// Whether memory of the results is written by no tile.
-static bool hasUnwritten(const ConvLoops &conv) {
-  const Image &out = conv.output;
-  return conv.group ? conv.group->hasUnwritten()
-                    : out.packed() && (out.hasHalo() || out.hasPadding());
+bool ConvLoops::hasUnwritten() const {
+  return group ? group->hasUnwritten()
+               : output.packed() && (output.hasHalo() || output.hasPadding());
+}
+
+void ConvLoops::clearRow(LoopBuilder &b, Value n, Value y) const {
+  if (group)
+    group->clearRow(b, n, y);
+  else if (output.packed())
+    output.clearRow(b, n, y);
 }
 
 /// Loops over rows [first, end) of image n of a pool.
@@ -260,13 +265,8 @@ void hwgq::forEachTask(LoopBuilder &b, const ConvLoops &conv,
                        llvm::function_ref<void(const Task &)> body) {
   const Image &out = conv.output;
   int64_t parts = tasking.splits * conv.groups;
-  bool clear = hasUnwritten(conv);
-  auto clearRow = [&](Value n, Value y) {
-    if (conv.group)
-      conv.group->clearRow(b, n, y);
-    else
-      out.clearRow(b, n, y);
-  };
+  bool clear = conv.hasUnwritten();
+  auto clearRow = [&](Value n, Value y) { conv.clearRow(b, n, y); };
   if (clear && parts > 1) { // tasks share rows
     forEachRow(b, out, double(out.rowSize()) / 32, clearRow);
     clear = false;

@@ -37,7 +37,7 @@ public:
     constexpr double kNsPerStep = 1.0;
     double cost = kNsPerStep * conv.macsOfRow() / double(lanes);
     forEachRow(b, out, cost, [&](Value n, Value y) {
-      clearRow(n, y);
+      conv.clearRow(b, n, y);
       window.forEachColumn(b, out.width, [&](Value x, bool inside) {
         forEachVector([&](Value word, int64_t offset, int64_t valid) {
           Value acc = sum(n, y, x, inside, word, offset, valid);
@@ -50,13 +50,6 @@ public:
 
 private:
   static constexpr int64_t kWord = 64;
-
-  void clearRow(Value n, Value y) {
-    if (conv.group)
-      conv.group->clearRow(b, n, y);
-    else if (conv.output.packed())
-      conv.output.clearRow(b, n, y);
-  }
 
   /// Calls body(word, offset, valid) for vectors that cover all channels.
   void forEachVector(llvm::function_ref<void(Value, int64_t, int64_t)> body) {

@@ -21,10 +21,7 @@ public:
     if (failed(codes))
       return failure();
     choosePlaces();
-    target = getDot8Target(b.options, (1 << conv.inputCode().getBits()) - 1,
-                           std::max<int64_t>(std::abs(numbers.getMin()),
-                                             std::abs(numbers.getMax())),
-                           tile.bytes);
+    target = getDot8Target(b.options, conv.inputCode(), numbers, tile.bytes);
     chooseTile();
     orderWeights(*codes);
     int64_t covered = blocksOfGroup * tile.vectors * target.lanes;
@@ -77,13 +74,8 @@ private:
       while (vectors % tile.vectors || tile.vectors % together)
         --tile.vectors;
     blocksOfGroup = llvm::divideCeil(vectors, tile.vectors);
-    // Tiles of a row of about equal size.
-    int64_t most = target.pixels * target.vectors / tile.vectors;
-    most = std::min<int64_t>(most, 12);
-    int64_t width = conv.rowLength(most);
-    pixels = llvm::divideCeil(width, llvm::divideCeil(width, most));
-    if (pixels > 1)
-      pixels = llvm::alignTo(pixels, target.pixelsTogether());
+    int64_t most = target.mostPixels(tile.vectors);
+    pixels = target.equalPixels(conv.rowLength(most), most);
   }
 
   /// [group][block][ky][kx][step][vector][elements of a step]

@@ -19,6 +19,18 @@ static Dot8Target getNeonTarget(const LoopOptions &options, int64_t maxCode,
   return {Dot8Target::Lanes, "", 8, 2, 6, kMostNarrow / (maxCode * maxWeight)};
 }
 
+int64_t Dot8Target::equalPixels(int64_t row, int64_t most) const {
+  int64_t equal = llvm::divideCeil(row, llvm::divideCeil(row, most));
+  return equal > 1 ? llvm::alignTo(equal, pixelsTogether()) : equal;
+}
+
+Dot8Target hwgq::getDot8Target(const LoopOptions &options, CodeType codes,
+                               CodeType numbers, int64_t bytes) {
+  return getDot8Target(
+      options, (1 << codes.getBits()) - 1,
+      std::max(std::abs(numbers.getMin()), std::abs(numbers.getMax())), bytes);
+}
+
 Dot8Target hwgq::getDot8Target(const LoopOptions &options, int64_t maxCode,
                                int64_t maxWeight, int64_t bytes) {
   maxWeight = std::max<int64_t>(1, maxWeight);

@@ -34,6 +34,13 @@ struct Dot8Target {
   int64_t depth() const { return form == Lanes ? 1 : form == Matrix ? 8 : 4; }
   /// Pixels that one instruction takes: tiles of as many waste nothing.
   int64_t pixelsTogether() const { return form == Matrix ? 2 : 1; }
+  /// The most pixels of a tile of so many vectors.
+  int64_t mostPixels(int64_t tileVectors) const {
+    constexpr int64_t kMost = 12;
+    return std::min(pixels * vectors / tileVectors, kMost);
+  }
+  /// Pixels of the tiles, of about equal size, of a row.
+  int64_t equalPixels(int64_t row, int64_t most) const;
   /// Elements of weights of a step for one vector of sums.
   int64_t stepElements() const { return lanes * depth(); }
   unsigned weightBits() const { return form == Words ? 16 : 8; }
@@ -44,6 +51,9 @@ struct Dot8Target {
 /// Dot8Tile).
 Dot8Target getDot8Target(const LoopOptions &options, int64_t maxCode,
                          int64_t maxWeight, int64_t bytes);
+/// The same by the types of the codes and of the numbers.
+Dot8Target getDot8Target(const LoopOptions &options, CodeType codes,
+                         CodeType numbers, int64_t bytes);
 
 /// One tile: `pixels` outputs of one row times `vectors` vectors of output
 /// channels, over kh x kw places of `bytes` bytes each. Distances are in bytes.

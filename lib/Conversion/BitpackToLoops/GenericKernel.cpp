@@ -38,8 +38,7 @@ public:
     Epilogue epilogue(b, conv, kLanes, covered, 1, out.channels);
     double cost = conv.macsOfRow() * (byWords ? 0.02 : 0.4);
     forEachRow(b, out, cost, [&](Value n, Value y) {
-      if (out.packed())
-        out.clearRow(b, n, y);
+      conv.clearRow(b, n, y);
       b.loop(out.width, [&](Value x) {
         b.loop(b.index(0), b.index(covered), kLanes, [&](Value k) {
           epilogue.finish(b, dot(n, y, x, k), n, y, x, k);
@@ -178,26 +177,12 @@ private:
 
   Value codesTap(Value pixel, Value kh, Value kw, Value k, Value acc) {
     auto body = [&](Value c, Value weight, Value acc) {
-      Value codes = gatherInput(
-          k, [&](Value first) { return codeOf(pixel, b.add(first, c)); });
+      Value codes = gatherInput(k, [&](Value first) {
+        return loadCode(b, conv.input, pixel, b.add(first, c));
+      });
       return b.add(acc, b.mul(toNumbers(b, conv.inputCode(), codes), weight));
     };
     return overChannels(kh, kw, k, acc, body);
-  }
-
-  /// The code (i32) of an input channel.
-  Value codeOf(Value pixel, Value channel) {
-    const Image &in = conv.input;
-    if (!in.isPlanes())
-      return arith::ExtUIOp::create(b, b.getI32Type(),
-                                    b.load(in.memory, b.add(pixel, channel)));
-    Value word = b.add(pixel, b.mul(b.div(channel, 64), in.planes));
-    Value bit = b.toI64(b.rem(channel, 64)), code = b.i64(0);
-    for (int64_t p = 0; p < in.planes; ++p) {
-      Value bits = b.shr(b.load(in.memory, b.add(word, p)), bit);
-      code = b.ori(code, b.shl(b.andi(bits, b.i64(1)), b.i64(p)));
-    }
-    return b.toI32(code);
   }
 
   //===--------------------------------------------------------------------===//

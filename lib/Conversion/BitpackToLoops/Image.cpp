@@ -167,6 +167,20 @@ Value hwgq::loadCodes(LoopBuilder &b, const Image &image, Value pixel,
   return codes;
 }
 
+Value hwgq::loadCode(LoopBuilder &b, const Image &image, Value pixel,
+                     Value channel) {
+  if (!image.isPlanes())
+    return arith::ExtUIOp::create(b, b.getI32Type(),
+                                  b.load(image.memory, b.add(pixel, channel)));
+  Value word = b.add(pixel, b.mul(b.div(channel, 64), image.planes));
+  Value bit = b.toI64(b.rem(channel, 64)), code = b.i64(0);
+  for (int64_t p = 0; p < image.planes; ++p) {
+    Value bits = b.shr(b.load(image.memory, b.add(word, p)), bit);
+    code = b.ori(code, b.shl(b.andi(bits, b.i64(1)), b.i64(p)));
+  }
+  return b.toI32(code);
+}
+
 Value hwgq::toNumbers(LoopBuilder &b, CodeType code, Value codes) {
   Type type = codes.getType();
   if (code.getStride() != 1)

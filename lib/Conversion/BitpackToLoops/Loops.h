@@ -204,6 +204,10 @@ mlir::Value loadCodes(LoopBuilder &b, const Image &image, mlir::Value pixel,
                       mlir::Value word, int64_t offset, int64_t lanes,
                       int64_t valid);
 
+/// The code (i32) of one channel.
+mlir::Value loadCode(LoopBuilder &b, const Image &image, mlir::Value pixel,
+                     mlir::Value channel);
+
 /// The numbers n of codes, as i32.
 mlir::Value toNumbers(LoopBuilder &b, CodeType code, mlir::Value codes);
 

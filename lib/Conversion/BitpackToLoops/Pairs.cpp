@@ -125,21 +125,10 @@ int64_t Pairs::weightStep(int64_t dim) const {
 // Plain loops
 //===----------------------------------------------------------------------===//
 
-/// The number (i32) of the code of a channel of the row at `row`.
+/// The number (i32) of a channel of the row at `row`.
 static Value loadNumber(LoopBuilder &b, const Image &image, Value row,
                         Value channel) {
-  if (!image.isPlanes()) {
-    Value byte = b.load(image.memory, b.add(row, channel));
-    return toNumbers(b, image.code,
-                     arith::ExtUIOp::create(b, b.getI32Type(), byte));
-  }
-  Value word = b.add(row, b.mul(b.div(channel, 64), image.planes));
-  Value bit = b.toI64(b.rem(channel, 64)), code = b.i64(0);
-  for (int64_t p = 0; p < image.planes; ++p) {
-    Value bits = b.shr(b.load(image.memory, b.add(word, p)), bit);
-    code = b.ori(code, b.shl(b.andi(bits, b.i64(1)), b.i64(p)));
-  }
-  return toNumbers(b, image.code, b.toI32(code));
+  return toNumbers(b, image.code, loadCode(b, image, row, channel));
 }
 
 Value hwgq::emitGenericPairs(LoopBuilder &b, ConvLoops &conv) {
@@ -164,8 +153,7 @@ Value hwgq::emitGenericPairs(LoopBuilder &b, ConvLoops &conv) {
   VectorType type = b.vec(kLanes, b.getI32Type());
   double cost = double(conv.groupIn) * double(out.channels * out.width);
   forEachRow(b, out, cost, [&](Value n, Value y) {
-    if (out.packed())
-      out.clearRow(b, n, y);
+    conv.clearRow(b, n, y);
     b.loop(out.width, [&](Value x) {
       Values at = pairs.ofPixel(b, n, y, x);
       b.loop(b.index(0), b.index(covered), kLanes, [&](Value channel) {

@@ -27,7 +27,9 @@ public:
     orderWeights();
     accumulator.emplace(conv, numbers, bases);
     epilogue.emplace(b, conv, lanesTogether(), columns());
-    clearResults();
+    if (conv.hasUnwritten())
+      forEachRow(b, conv.output, double(conv.output.rowSize()) / 32,
+                 [&](Value n, Value y) { conv.clearRow(b, n, y); });
     int64_t part = llvm::alignTo(rowsPerTask(cost()), pixels);
     Value parts = b.ceilDiv(pairs.rows, part);
     b.tasks(b.mul(pairs.count, parts), [&](Value task) {
@@ -59,33 +61,16 @@ private:
   void chooseTile() {
     tile.bytes = pairs.input.pixelSize();
     tile.pixelStep = pairs.inputStep(pairs.m);
-    target = getDot8Target(b.options, (1 << conv.inputCode().getBits()) - 1,
-                           std::max<int64_t>(std::abs(numbers.getMin()),
-                                             std::abs(numbers.getMax())),
-                           tile.bytes);
+    target = getDot8Target(b.options, conv.inputCode(), numbers, tile.bytes);
     int64_t together = lanesTogether() / target.lanes;
     int64_t vectors =
         llvm::divideCeil(conv.groupOut, lanesTogether()) * together;
     tile.vectors = std::min(std::max(target.vectors, together), vectors);
     blocks = llvm::divideCeil(vectors, tile.vectors);
-    int64_t most = std::min<int64_t>(
-        target.pixels * target.vectors / tile.vectors, kMostPixels);
-    int64_t rows =
-        ShapedType::isDynamic(pairs.staticRows) ? most : pairs.staticRows;
-    pixels = llvm::divideCeil(rows, llvm::divideCeil(rows, most));
-    if (pixels > 1)
-      pixels = llvm::alignTo(pixels, target.pixelsTogether());
-  }
-
-  /// Memory of the results that tiles do not write.
-  void clearResults() {
-    const Image &out = conv.output;
-    auto clearRow = [&](Value n, Value y) {
-      conv.group ? conv.group->clearRow(b, n, y) : out.clearRow(b, n, y);
-    };
-    if (conv.group ? conv.group->hasUnwritten()
-                   : out.packed() && (out.hasHalo() || out.hasPadding()))
-      forEachRow(b, out, double(out.rowSize()) / 32, clearRow);
+    int64_t most = target.mostPixels(tile.vectors);
+    pixels = target.equalPixels(
+        ShapedType::isDynamic(pairs.staticRows) ? most : pairs.staticRows,
+        most);
   }
 
   //===--------------------------------------------------------------------===//
@@ -327,8 +312,6 @@ private:
       epilogue->finish(b, acc, n, y, x, channel);
     }
   }
-
-  static constexpr int64_t kMostPixels = 12;
 
   LoopBuilder &b;
   ConvLoops &conv;

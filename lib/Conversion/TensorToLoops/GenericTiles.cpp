@@ -201,9 +201,6 @@ void GenericLowering::emitInterleaved(OpBuilder &builder) {
 // Transposed inputs: tiles of lanes x lanes elements
 //===----------------------------------------------------------------------===//
 
-/// A loop, other than the last, along which every input that is not contiguous
-/// or constant along the last loop is contiguous. Both have a static size of
-/// at least a vector.
 std::optional<unsigned>
 GenericLowering::findAcross(ArrayRef<unsigned> candidates) {
   if (vectorizable || parallel.empty() || !hasVectorBody(op))

@@ -270,12 +270,9 @@ double bitpack::depthwiseCost(const Contraction &c,
                               const KernelTarget &target) {
   // A tap of a vector: codes to numbers, a product and a sum; of 16 bits where
   // those hold it.
-  auto most = [](CodeType code) {
-    return std::max(std::abs(code.getMin()), std::abs(code.getMax()));
-  };
-  bool narrow = c.window.kernel[0] * c.window.kernel[1] * most(c.inputCode()) *
-                    most(c.weightCode()) <
-                INT16_MAX;
+  bool narrow =
+      accumulatorBound(c.inputCode(), c.weightCode(),
+                       c.window.kernel[0] * c.window.kernel[1]) < INT16_MAX;
   double nsPerStep = narrow ? 0.5 : 1.0;
   return double(c.macs()) * nsPerStep /
          double(target.vectorBytes / (narrow ? 2 : 4));

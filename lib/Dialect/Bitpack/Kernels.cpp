@@ -48,9 +48,7 @@ std::optional<Contraction> Contraction::get(Operation *op) {
     c.window = {{1, 1}, {1, 1}, {1, 1}, {0, 0, 0, 0}};
     c.inputDims = product.getInputDims();
     c.weightDims = product.getWeightDims();
-    int64_t k =
-        llvm::find(c.inputDims, c.inputDims.size()) - c.inputDims.begin();
-    c.inChannels = tensorType(c.input).getDimSize(k);
+    c.inChannels = tensorType(c.input).getDimSize(getInnerDim(c.inputDims));
     c.outChannels = tensorType(c.result).getShape().back();
     return c;
   }

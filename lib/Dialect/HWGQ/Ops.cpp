@@ -238,8 +238,8 @@ LogicalResult ProductOp::verify() {
   if (failed(getProductShape([&] { return emitOpError(); }, x.getShape(),
                              w.getShape(), getInputDims(), getWeightDims())))
     return failure();
-  int64_t k = llvm::find(getInputDims(), x.getRank()) - getInputDims().begin();
-  return verifyAccumulator(*this, x, w, x.getDimSize(k)); // C3
+  return verifyAccumulator(*this, x, w,
+                           x.getDimSize(getInnerDim(getInputDims()))); // C3
 }
 
 //===----------------------------------------------------------------------===//
