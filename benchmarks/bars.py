@@ -9,8 +9,9 @@ import shares
 from costs import cost_model
 from engines import FLOAT, INT8, Unavailable, call
 from graphs import THREE_BY_THREE
-from measure import BINARY, Column, measure_graph, measure_layer, median, median_times, progress, stem
-from rows import best_peer, layer_row, network_row
+from measure import BINARY, Column, measure_graph, measure_layer, milliseconds, progress, stem
+from rows import layer_row, network_row, peers_that_ran
+from turns import interleave
 
 HOST = Column("hwgq")
 AVX2 = Column("hwgq", "x86-64-v3")
@@ -22,7 +23,8 @@ LIMIT = {False: 25, True: 5}  # minutes
 @dataclass
 class Bar:
     """One demand: `figure` must be at least (or, with `most`, at most) `need`; None: not measured.
-    `limit` is the figure if every layer ran at the best ceiling of the target."""
+    `limit` is the figure if every layer ran at the best ceiling of the target. A figure is `disturbed`
+    where something that it is built on had no undisturbed turn."""
 
     text: str
     figure: float | None
@@ -32,6 +34,7 @@ class Bar:
     summit: float | None = None
     reason: str = ""
     limit: float | None = None
+    disturbed: bool = False
 
     @property
     def reached(self):
@@ -51,7 +54,7 @@ class Bar:
         if self.limit:
             asked += f"; at the whole ceiling {self.number(self.limit)}"
         found = self.number(self.figure) if self.figure is not None else f"not measured: {self.reason or 'nothing ran'}"
-        return f"{'pass     ' if self.reached else 'SHORTFALL'}  {self.text}: {found} ({asked})"
+        return f"{'pass     ' if self.reached else 'SHORTFALL'}  {self.text}: {found}{', disturbed' * self.disturbed} ({asked})"
 
 
 def geometric_mean(values):
@@ -59,11 +62,13 @@ def geometric_mean(values):
 
 
 class Judge:
-    """Measures what the bars need on a machine and collects them."""
+    """Measures what the bars need on a machine and collects them. `disturbed` holds from the first
+    disturbed time that a figure is built on until its bar."""
 
     def __init__(self, bench, ceilings, quick):
         self.bench, self.ceilings, self.quick, self.bars = bench, ceilings, quick, []
         self.layers, self.reports, self.layer_rows, self.network_rows = {}, {}, [], []
+        self.disturbed = False
         isas = {c["isa"] for c in ceilings["ceilings"] if c["present"]}
         self.amx, self.avx2 = "amx-int8" in isas, "avx2" in isas
         # The machine without AMX is this one without it, for hwgq and for the peers.
@@ -74,9 +79,15 @@ class Judge:
                                     AVX2 if self.avx2 else None) if c]
 
     def add(self, *arguments, **options):
-        bar = Bar(*arguments, **options)
+        bar = Bar(*arguments, **options, disturbed=self.disturbed)
+        self.disturbed = False
         self.bars.append(bar)
         print(bar, flush=True)
+
+    def note(self, outcome):
+        """The outcome, for the bar that is built on it."""
+        self.disturbed |= outcome.get("disturbed", False)
+        return outcome
 
     # Layers.
 
@@ -93,14 +104,12 @@ class Judge:
                     columns = columns + [BINARY, Column("hwgq", self.vbmi.target, valid=True)]
                 self.layers[layer, form], self.reports[layer, form] = measure_layer(self.bench, layer, form, 1, 1, columns)
         self.bench.close_peers()
-        progress("ceilings once more")
-        self.ceilings = shares.better_of(self.ceilings, shares.measure(self.bench.bin))
         self.layer_rows = [layer_row(*key, 1, 1, times, self.reports[key], self.ceilings)
                            for key, times in self.layers.items()]
 
     def rate(self, loop):
         """The ceiling of a loop in 1e9 multiply-accumulates a second."""
-        return next(c["best"] for c in self.ceilings["ceilings"] if c["name"] == loop)
+        return self.note(next(c for c in self.ceilings["ceilings"] if c["name"] == loop))["best"]
 
     def over_layers(self, form, figure):
         """figure(layer, times) of the four layers, or the reason why one is missing."""
@@ -112,20 +121,18 @@ class Judge:
                 return None, f"{layer.name}: {error}"
         return found, ""
 
-    @staticmethod
-    def layer_ms(times, column):
+    def layer_ms(self, times, column):
         if "error" in times[column]:
             raise Unavailable(f"{column.label}: {times[column]['error']}")
         if times[column]["layer_ms"] <= 0:
             raise Unavailable(f"{column.label}: noise left no difference between the chains")
-        return times[column]["layer_ms"]
+        return self.note(times[column])["layer_ms"]
 
-    @staticmethod
-    def fastest(times, engines, key, amx=None):
-        peer = best_peer(times, engines, key, amx)
-        if not peer:
+    def fastest(self, times, engines, key, amx=None):
+        found = peers_that_ran(times, engines, key, amx)
+        if not found:
             raise Unavailable("no peer ran")
-        return peer[1]
+        return min(self.note(outcome)[key] for _, outcome in found)
 
     def mean_bar(self, text, form, need, figure, **options):
         found, reason = self.over_layers(form, figure)
@@ -187,12 +194,14 @@ class Judge:
         for column in self.targets:
             for family, need in SHARES.items():
                 forced = Column("hwgq", column.target, family).label
-                found = [(ours["own"]["share"], row["name"], row["form"], ours["own"]["loop"])
-                         for row in self.layer_rows
-                         for ours in (row["hwgq"].get(label, {}) for label in (column.label, forced))
+                found = [(ours["own"]["share"], row["name"], row["form"], ours["own"]["loop"], row["times"][label])
+                         for row in self.layer_rows for label in (column.label, forced)
+                         for ours in [row["hwgq"].get(label, {})]
                          if ours.get("kernel", "").startswith(family) and "own" in ours]
                 if found:
-                    share, name, form, loop = max(found)
+                    share, name, form, loop, outcome = max(found, key=lambda item: (not item[4].get("disturbed"), item[0]))
+                    self.note(outcome)
+                    self.rate(loop)
                     self.add(f"{family} kernel ({column.target}) on its best layer, {name} {form}, of its ceiling ({loop})", share, need, "%")
                 else:
                     self.add(f"{family} kernel ({column.target}) on its best layer, of its ceiling", None, need, "%",
@@ -211,7 +220,7 @@ class Judge:
         targets = [c for c in self.targets if c != AVX2]
         columns = targets + FLOATS + list(dict.fromkeys(self.int8 + self.int8_plain))
         graph_of = lambda form: self.bench.network(name, form, 1)
-        times, reports = measure_graph(self.bench, graph_of, 1, columns, 3 * self.bench.seconds)
+        times, reports = measure_graph(self.bench, graph_of, 1, columns, 2 * self.bench.seconds)
         self.bench.close_peers()
         self.network_rows.append(network_row(name, 1, 1, times, reports, self.ceilings))
         return targets, times
@@ -220,9 +229,10 @@ class Judge:
         text = f"{name} ({column.target}) against the best {'float32' if engines == FLOAT else 'int8'} peer"
         figure, reason = None, times[column].get("error", "")
         if not reason:
-            peer = best_peer(times, engines, "ms", amx)
-            reason = "no peer ran"
-            figure = peer and peer[1] / times[column]["ms"]
+            try:
+                figure = self.fastest(times, engines, "ms", amx) / self.note(times[column])["ms"]
+            except Unavailable as error:
+                reason = str(error)
         self.add(text + (", no AMX" if amx is False else ""), figure, need, reason=reason, **options)
 
     def judge_network(self, name):
@@ -237,12 +247,14 @@ class Judge:
             else:
                 self.network_bar(name, column, times, FLOAT, 10)
             share = self.network_rows[-1]["hwgq"].get(column.label, {}).get("share")
+            for outcome in (times[column], *self.ceilings["ceilings"]):
+                self.note(outcome)
             self.add(f"{name} ({column.target}) sum over layers of (work / best ceiling) of the measured time", share, 0.6, "%",
                      reason=times[column].get("error", ""))
         progress(f"{name}: cost model")
         for column in targets:
             try:
-                ratio = cost_model(self.bench, *self.bench.network(name, "file", 1), column.target, SHARES)["ratio"]
+                ratio = self.note(cost_model(self.bench, *self.bench.network(name, "file", 1), column.target, SHARES))["ratio"]
                 self.add(f"{name} ({column.target}) chosen kernels' times, of the best forced ones", ratio, 1.1, most=True)
             except Unavailable as error:
                 self.add(f"{name} ({column.target}) chosen kernels' times, of the best forced ones", None, 1.1, most=True, reason=str(error))
@@ -257,8 +269,11 @@ class Judge:
         text = "resnet18 on two threads against one"
         try:
             model, x = self.bench.network("resnet18", "file", 1)
-            times = median_times({n: self.bench.engine(HOST, n).prepare(model, x)[0] for n in (1, 2)}, self.bench.rounds, 0.3)
-            self.add(text, median([a / b for a, b in zip(times[1], times[2])]), 1.8)
+            timers = {n: self.bench.engine(HOST, n).prepare(model, x)[0] for n in (1, 2)}
+            # Both take their turns while both processors are undisturbed, which is rarer.
+            turns = interleave(self.bench, timers, 2 * self.bench.seconds, threads=2, patience=10 * self.bench.patience)
+            one, two = (self.note(milliseconds(turns[n])) for n in (1, 2))
+            self.add(text, one["ms"] / two["ms"], 1.8)
         except Unavailable as error:
             self.add(text, None, 1.8, reason=str(error))
 
@@ -295,7 +310,7 @@ def run_bars(bench, quick, ceilings):
     if minutes > LIMIT[quick]:
         judge.add("minutes that the bars took", minutes, LIMIT[quick], "min", most=True)
     failed = sum(not bar.reached for bar in judge.bars)
-    print(f"{len(judge.bars) - failed} of {len(judge.bars)} bars reached")
+    print(f"{len(judge.bars) - failed} of {len(judge.bars)} bars reached, {sum(bar.disturbed for bar in judge.bars)} of them all disturbed")
     if quick:
         print(f"left out by --quick: the bars of {' and '.join(left_out)}; kernel families on other layers than {THREE_BY_THREE[2].name}")
     if not judge.amx:
@@ -303,5 +318,5 @@ def run_bars(bench, quick, ceilings):
     if not judge.vbmi:
         print("left out: the bars of machines with AVX-512 VBMI")
     bars = [{"text": b.text, "figure": b.figure, "need": b.need, "most": b.most, "unit": b.unit, "reached": b.reached,
-             "reason": b.reason, "limit": b.limit} for b in judge.bars]
+             "reason": b.reason, "limit": b.limit, "disturbed": b.disturbed} for b in judge.bars]
     return {"ceilings": judge.ceilings["ceilings"], "layers": judge.layer_rows, "networks": judge.network_rows, "bars": bars}, failed

@@ -6,7 +6,7 @@ with hwgq-eval before it is timed. A layer's time is (a chain of five - a chain 
 chain of one, float to float, stands beside it. Peers get ReLU where the low-bit file has its
 quantiser (f32), the same quantised to bytes by ONNX Runtime's tool (int8), the file as it is
 (ORT file), or BinaryConvolution (OV bin: chains without padding, scaled by area). Engines take
-turns, round after round; figures are medians.
+turns, round after round; figures are medians over the turns in which the machine was undisturbed.
 
     benchmarks/compare.py                            all layers and networks, 1 and 2 threads, batch 1 and 8
     benchmarks/compare.py --layers 3x3 --networks resnet18 --threads 1 --batch 1 --svg chart.svg
@@ -57,8 +57,10 @@ def parse():
     add("--peers", nargs="*", metavar="NAME", help='peers to run, such as "ORT f32" "OV int8"; none (default: all)')
     add("--threads", nargs="*", type=int, default=[1, 2])
     add("--batch", nargs="*", type=int, default=[1, 8])
-    add("--rounds", type=int, help="turns that every engine gets (default: 7; 5 for bars)")
-    add("--seconds", type=float, default=0.1, help="of a turn; networks take at least three times as much")
+    add("--rounds", type=int, default=7, help="turns that every engine gets, undisturbed ones if the machine allows (default: 7)")
+    add("--seconds", type=float, default=0.05, help="of a turn; those of networks are twice as long (default: 0.05)")
+    add("--patience", type=float, metavar="TIMES",
+        help="times as long as the rounds take that disturbed turns are tried again (default: 1.5; 0.5 for quick bars)")
     add("--no-amx", action="store_true", help="hold the peers to a machine without AMX")
     add("--models", type=Path, help="where graphs are kept between runs (default: a folder in BUILD/benchmarks)")
     add("--json", metavar="FILE", help="write everything measured")
@@ -125,7 +127,7 @@ def tables(bench, arguments, layers, networks, peers, ceilings):
             for name in networks:
                 progress(f"{name}, {threads} thread{'s' * (threads > 1)}, batch {batch}")
                 graph_of = lambda form: bench.network(name, form, batch)
-                times, reports = measure_graph(bench, graph_of, threads, hwgq + others, 3 * bench.seconds)
+                times, reports = measure_graph(bench, graph_of, threads, hwgq + others, 2 * bench.seconds)
                 network_rows.append(network_row(name, threads, batch, times, reports, ceilings))
                 bench.close_peers()
     return {"layers": layer_rows, "networks": network_rows}
@@ -150,17 +152,25 @@ def models_folder(build):
     return build / "benchmarks" / digest[:12]
 
 
+def probes_line(probes):
+    """How disturbed the machine was."""
+    best = ", ".join(f"{loop} {rate:.0f}" for loop, rate in probes["best"].items())
+    return (f"undisturbed: {probes['undisturbed']:.0%} of the first probes of {probes['looks']} turns "
+            f"(at least {probes['near']:.0%}, AMX {probes['near_amx']:.0%}, of the best: {best})")
+
+
 def print_tables(report):
-    from rows import layer_lines, network_lines, print_errors, print_table
+    from rows import layer_lines, network_lines, print_errors, print_table, rate_cell
 
     print(f"{report['cpu']}, {report['processors']} processors, {report['date']}; "
           + ", ".join(f"{name} {version}" for name, version in sorted(report["versions"].items())))
+    print(probes_line(report["probes"]))
     print_table("ceilings, one core, 1e9 multiply-accumulates a second (a product of two bits is one)",
-                [["loop", "needs", "rate"]] + [[c["name"], c["isa"], format(c["best"], ".0f") if c["present"] else "absent"]
-                                               for c in report["ceilings"]])
+                [["loop", "needs", "rate"]] + [[c["name"], c["isa"], rate_cell(c)] for c in report["ceilings"]])
     for title, lines in (("layers", layer_lines(report["layers"])), ("networks", network_lines(report["networks"]))):
         if len(lines) > 1:
-            print_table(f"{title}, ms (T threads, B batch; best %, own %: of the best ceiling, of the kernel's family)", lines)
+            print_table(f"{title}, ms (T threads, B batch; best %, own %: of the best ceiling, of the kernel's family; "
+                        "turns: undisturbed ones of all engines' turns; *: none was)", lines)
     from engines import KINDS
 
     for kind in KINDS:
@@ -184,15 +194,16 @@ def main():
     bin_dir = arguments.build / "bin"
     if not (bin_dir / "hwgq-ceilings").exists():
         sys.exit(f"error: {bin_dir}/hwgq-ceilings is missing: build first (scripts/demo.sh builds)")
+    patience = (0.5 if arguments.quick else 1.5) if arguments.patience is None else arguments.patience
     start = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
         bench = Bench(bin_dir, folder, arguments.models or models_folder(arguments.build),
-                      arguments.rounds or (5 if arguments.bars else 7), arguments.seconds)
+                      arguments.rounds, arguments.seconds, patience)
         load = os.getloadavg()[0]
         if load > 0.5 * os.cpu_count():
             progress(f"warning: the load is {load:.1f} on {os.cpu_count()} processors; figures need a quiet machine")
         progress("ceilings")
-        ceilings = shares.measure(bin_dir)
+        ceilings = shares.measure(bench)
         failed = 0
         if arguments.bars:
             result, failed = run_bars(bench, arguments.quick, ceilings)
@@ -200,8 +211,11 @@ def main():
             result = tables(bench, arguments, layers, networks, peers, ceilings)
         bench.close_peers()
         report = {**machine(ceilings), "command": " ".join(sys.argv), "load": load, "versions": bench.versions,
-                  "ceilings": ceilings["ceilings"], "minutes": (time.monotonic() - start) / 60, **result}
-    if not arguments.bars:
+                  "probes": bench.probes.report(), "ceilings": ceilings["ceilings"],
+                  "minutes": (time.monotonic() - start) / 60, **result}
+    if arguments.bars:
+        print(probes_line(report["probes"]))
+    else:
         print_tables(report)
     if arguments.json:
         Path(arguments.json).write_text(json.dumps(report, indent=1) + "\n")

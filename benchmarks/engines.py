@@ -9,12 +9,15 @@ import json
 import os
 import subprocess
 import sys
+import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 HERE = Path(__file__).resolve().parent
+SPIN = 0.06  # seconds; idle threads of a pool wait awake for work, and would slow the next turn (ONNX Runtime's for 46 ms)
 
 
 class Unavailable(Exception):
@@ -130,6 +133,7 @@ class Peer:
 
     def __init__(self, kind, folder, reference, threads=1, amx=True):
         self.kind, self.folder, self.reference, self.loaded = kind, folder, reference, 0
+        self.threads = threads
         command = [sys.executable, HERE / "peer.py", kind.engine, f"--threads={threads}"]
         environment = dict(os.environ, OMP_NUM_THREADS=str(threads))
         self.process = subprocess.Popen(list(map(str, command)) + ([] if amx else ["--no-amx"]), text=True,
@@ -162,7 +166,16 @@ class Peer:
                                       self.reference.evaluate(model, x, "hwgq" if self.kind.graph == "file" else None))
         if not distance <= self.kind.tolerance:
             raise Unavailable(f"wrong output ({self.kind.distance.__name__} {distance:.3g} > {self.kind.tolerance:g})")
-        return (lambda seconds: self.ask(time=key, seconds=seconds)), None
+        return (lambda seconds: self.time(key, seconds)), None
+
+    def time(self, key, seconds):
+        """One turn, on the processors of this process; ends when the peer's threads sleep."""
+        for task in Path(f"/proc/{self.process.pid}/task").iterdir():
+            with suppress(ProcessLookupError):  # a thread that has ended
+                os.sched_setaffinity(int(task.name), os.sched_getaffinity(0))
+        answer = self.ask(time=key, seconds=seconds)
+        time.sleep(SPIN if self.threads > 1 else 0)
+        return answer
 
     def close(self):
         self.process.stdin.close()

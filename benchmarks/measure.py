@@ -1,5 +1,5 @@
-"""Layers and networks measured: every engine in turn, round after round, so that noise hits all
-alike; medians over rounds, differences of chains within a round."""
+"""Layers and networks measured: every engine in turn, round after round; a figure is the median over
+the turns in which the machine was undisturbed."""
 
 import os
 import statistics
@@ -14,6 +14,7 @@ import onnx
 
 import graphs
 from engines import KINDS, Hwgq, Peer, Reference, Unavailable
+from turns import Probes, counted, interleave, tally
 
 CHAIN = 5  # layers of the long chain
 MARGIN = 6  # pixels by which the input of a long chain without padding is larger than the layer
@@ -53,39 +54,18 @@ def progress(text):
     print(f"[{time.strftime('%H:%M:%S')}] {text}", file=sys.stderr, flush=True)
 
 
-def interleave(timers, rounds, seconds):
-    """What each timer found, once a round. A timer that fails is left out: its value is the
-    error's text."""
-    results = {key: [] for key in timers}
-    order = list(timers)
-    for turn in range(rounds):
-        for key in order[turn % len(order):] + order[: turn % len(order)] if order else []:
-            if isinstance(results[key], str):
-                continue
-            try:
-                results[key].append(timers[key](seconds))
-            except Unavailable as error:
-                results[key] = str(error)
-    return results
-
-
-def median_times(timers, rounds, seconds):
-    """The median of each turn in milliseconds, or the error's text."""
-    results = interleave(timers, rounds, seconds)
-    return {key: r if isinstance(r, str) else [turn["median_ms"] for turn in r] for key, r in results.items()}
-
-
 def median(values):
     return statistics.median(values) if values else None
 
 
 class Bench:
-    """The options of a run, the processes of the peers, and the files in `folder`; graphs that
-    take long to make stay in `models`."""
+    """The options of a run (see `interleave`), the processes of the peers, and the files in
+    `folder`; graphs that take long to make stay in `models`."""
 
-    def __init__(self, bin_dir, folder, models, rounds, seconds):
+    def __init__(self, bin_dir, folder, models, rounds, seconds, patience=0):
         self.bin, self.folder, self.models = bin_dir, Path(folder), Path(models)
-        self.rounds, self.seconds = rounds, seconds
+        self.rounds, self.seconds, self.patience = rounds, seconds, patience
+        self.probes = Probes(bin_dir)
         self.reference, self.peers, self.versions = Reference(bin_dir, self.folder), {}, {}
         self.models.mkdir(parents=True, exist_ok=True)
         self.pool = ThreadPoolExecutor(os.cpu_count())
@@ -202,7 +182,7 @@ def measure_layer(bench, layer, form, threads, batch, columns):
                 pair[column, count], reports[column] = prepare(bench, column, threads, graph, errors)
         if column not in errors:
             timers.update(pair)
-    times = median_times(timers, bench.rounds, bench.seconds)
+    times = interleave(bench, timers, bench.seconds, threads=threads)
     rows = {}
     for column in columns:
         pair = [times.get((column, count), errors.get(column)) for count in (1, CHAIN)]
@@ -210,9 +190,16 @@ def measure_layer(bench, layer, form, threads, batch, columns):
         if failed:
             rows[column] = {"error": failed}
             continue
-        turns = [(b - a) * scale(layer, column) for a, b in zip(*pair)]
-        rows[column] = {"layer_ms": median(turns), "one_ms": median(pair[0]), "turns_ms": turns}
+        one, long = map(milliseconds, pair)
+        rows[column] = {"layer_ms": (long["ms"] - one["ms"]) * scale(layer, column), "one_ms": one["ms"],
+                        **tally(*pair), "turns_ms": [one["turns_ms"], long["turns_ms"]]}
     return rows, reports
+
+
+def milliseconds(turns):
+    """The median of what counts, and all that there was."""
+    return {"ms": median([turn["median_ms"] for turn in counted(turns)]), **tally(turns),
+            "turns_ms": [[turn["median_ms"], undisturbed] for turn, undisturbed in turns]}
 
 
 def scale(layer, column):
@@ -232,7 +219,5 @@ def measure_graph(bench, graph_of, threads, columns, seconds):
         timer, report = prepare(bench, column, threads, lambda: graph_of(column.graph("file")), errors)
         if timer:
             timers[column], reports[column] = timer, report
-    times = median_times(timers, bench.rounds, seconds)
-    outcome = {**times, **errors}
-    return {c: {"error": outcome[c]} if isinstance(outcome[c], str)
-            else {"ms": median(outcome[c]), "turns_ms": outcome[c]} for c in columns}, reports
+    outcome = {**interleave(bench, timers, seconds, threads=threads), **errors}
+    return {c: {"error": outcome[c]} if isinstance(outcome[c], str) else milliseconds(outcome[c]) for c in columns}, reports

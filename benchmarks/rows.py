@@ -4,11 +4,15 @@ import shares
 from engines import FLOAT, INT8
 
 
+def peers_that_ran(times, names, key, amx=None):
+    """[(label, outcome)]; `times` is {column: outcome}; `amx` takes only peers with it or only peers without."""
+    return [(column.label, outcome) for column, outcome in times.items()
+            if column.engine in names and amx in (None, column.amx) and outcome.get(key, 0) > 0]
+
+
 def best_peer(times, names, key, amx=None):
-    """(label, milliseconds) of the fastest peer that ran, or None; `times` is {column: outcome};
-    `amx` takes only peers with it or only peers without."""
-    found = [(column.label, outcome[key]) for column, outcome in times.items()
-             if column.engine in names and amx in (None, column.amx) and outcome.get(key, 0) > 0]
+    """(label, milliseconds) of the fastest peer that ran, or None."""
+    found = [(label, outcome[key]) for label, outcome in peers_that_ran(times, names, key, amx)]
     return min(found, key=lambda item: item[1]) if found else None
 
 
@@ -76,7 +80,7 @@ def layer_lines(rows):
     """A table of layers: a line for each row and module."""
     lines, labels = [], peer_labels(rows)
     lines.append(["layer", "form", "T", "B", "hwgq", "ms", "one", "kernel", "best %", "own %",
-                  *labels, "x f32", "x int8", "x bin"])
+                  *labels, "x f32", "x int8", "x bin", "turns"])
     for row in rows:
         for label, outcome in row["times"].items():
             if not label.startswith("hwgq"):
@@ -87,13 +91,13 @@ def layer_lines(rows):
                 time_cell(outcome, "layer_ms"), time_cell(outcome, "one_ms"), ours.get("kernel", "-"),
                 cell(ours.get("best", {}).get("share"), ".0%"), cell(ours.get("own", {}).get("share"), ".0%"),
                 *(time_cell(row["times"].get(p, {}), "layer_ms") for p in labels),
-                *(cell(ours.get(f"times_{p}"), ".2f") for p in ("f32", "int8", "binary"))])
+                *(cell(ours.get(f"times_{p}"), ".2f") for p in ("f32", "int8", "binary")), turns_cell(row["times"])])
     return lines
 
 
 def network_lines(rows):
     lines, labels = [], peer_labels(rows)
-    lines.append(["network", "T", "B", "hwgq", "ms", "kernels", "best %", *labels, "x f32", "x int8"])
+    lines.append(["network", "T", "B", "hwgq", "ms", "kernels", "best %", *labels, "x f32", "x int8", "turns"])
     for row in rows:
         for label, outcome in row["times"].items():
             if not label.startswith("hwgq"):
@@ -103,7 +107,7 @@ def network_lines(rows):
                 row["name"], str(row["threads"]), str(row["batch"]), label[5:] or "host", time_cell(outcome, "ms"),
                 ours.get("kernel", "-"), cell(ours.get("share"), ".0%"),
                 *(time_cell(row["times"].get(p, {}), "ms") for p in labels),
-                cell(ours.get("times_f32"), ".1f"), cell(ours.get("times_int8"), ".2f")])
+                cell(ours.get("times_f32"), ".1f"), cell(ours.get("times_int8"), ".2f"), turns_cell(row["times"])])
     return lines
 
 
@@ -114,12 +118,22 @@ def peer_labels(rows):
     return labels
 
 
+def rate_cell(ceiling):
+    """A rate of hwgq-ceilings, with a star where no turn was undisturbed."""
+    return f"{ceiling['best']:.0f}{'*' * ceiling['disturbed']}" if ceiling["present"] else "absent"
+
+
+def turns_cell(times):
+    """How many turns of all engines counted, of how many."""
+    return "/".join(str(sum(outcome.get(key, 0) for outcome in times.values())) for key in ("counted", "turns"))
+
+
 def time_cell(outcome, key):
-    """Milliseconds, or why there are none."""
+    """Milliseconds, with a star where no turn was undisturbed, or why there are none."""
     if key in outcome:
         if outcome[key] <= 0:  # noise left no difference between the chains
             return "noise"
-        return format(outcome[key], ".3f" if outcome[key] < 100 else ".1f")
+        return format(outcome[key], ".3f" if outcome[key] < 100 else ".1f") + "*" * outcome.get("disturbed", False)
     error = outcome.get("error", "-")
     return next((word for word in ("not installed", "wrong output", "crashed") if word in error), "fails" if error != "-" else "-")
 

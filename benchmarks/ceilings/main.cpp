@@ -39,21 +39,21 @@ double seconds(const Variant &v, Buffers &data, long repeats) {
       .count();
 }
 
-/// Rates of `rounds` rounds of about `roundSeconds` each, 1e9 MAC/s.
-std::vector<double> measure(Kind kind, const Variant &v, Buffers &data,
-                            int rounds, double roundSeconds) {
-  double macs = double(productsPerStep(kind)) * v.pixels * v.channels * v.depth;
+/// How often the tile is computed in about `wanted` seconds.
+long repeatsIn(const Variant &v, Buffers &data, double wanted) {
   long repeats = 16;
   double taken = seconds(v, data, repeats);
-  while (taken < roundSeconds / 4) {
+  while (taken < wanted / 4) {
     repeats *= 2;
     taken = seconds(v, data, repeats);
   }
-  repeats = std::max(1L, long(double(repeats) * roundSeconds / taken));
-  std::vector<double> rates;
-  for (int i = 0; i < rounds; ++i)
-    rates.push_back(macs * double(repeats) / seconds(v, data, repeats) * 1e-9);
-  return rates;
+  return std::max(1L, long(double(repeats) * wanted / taken));
+}
+
+/// 1e9 MAC/s over `repeats` tiles.
+double rate(Kind kind, const Variant &v, Buffers &data, long repeats) {
+  double macs = double(productsPerStep(kind)) * v.pixels * v.channels * v.depth;
+  return macs * double(repeats) / seconds(v, data, repeats) * 1e-9;
 }
 
 /// Measures the fastest variant of a loop. Exits if a result is wrong.
@@ -72,7 +72,10 @@ Result run(const Loop &loop, Buffers &data, int rounds) {
                    loop.name, v.pixels, v.channels);
       std::exit(1);
     }
-    std::vector<double> rates = measure(loop.kind, v, data, rounds, 0.01);
+    long repeats = repeatsIn(v, data, 0.01);
+    std::vector<double> rates;
+    for (int round = 0; round < rounds; ++round)
+      rates.push_back(rate(loop.kind, v, data, repeats));
     std::sort(rates.begin(), rates.end());
     if (rates.back() > result.best) {
       result.best = rates.back();
@@ -130,6 +133,48 @@ void printJson(const std::vector<Result> &results) {
   std::printf("]}\n");
 }
 
+/// The widest loops present of floats, of tables and of AMX tiles: what the
+/// inner loops of engines are made of. A neighbour on the core's other hardware
+/// thread slows each of them down.
+std::vector<Loop> probeLoops(const std::vector<Loop> &loops) {
+  std::vector<Loop> found;
+  for (auto isKind : {+[](Kind kind) { return kind == Kind::F32; },
+                      +[](Kind kind) {
+                        return kind == Kind::Table16 || kind == Kind::Table64;
+                      },
+                      +[](Kind kind) { return kind == Kind::Dot8Rows; }}) {
+    auto last = std::find_if(loops.rbegin(), loops.rend(), [&](const Loop &l) {
+      return isKind(l.kind) && hasIsa(l.isa);
+    });
+    if (last != loops.rend())
+      found.push_back(*last);
+  }
+  return found;
+}
+
+/// Answers each line of the standard input with a line of JSON: the rates of
+/// the probe's loops over about 1.5 ms each.
+void probe(const std::vector<Loop> &loops, Buffers &data) {
+  std::vector<long> repeats;
+  for (const Loop &loop : loops) {
+    fill(loop.kind, loop.variants[0], data.a, data.w);
+    repeats.push_back(repeatsIn(loop.variants[0], data, 0.0015));
+  }
+  for (int c; (c = std::getchar()) != EOF;) {
+    if (c != '\n')
+      continue;
+    for (size_t i = 0; i < loops.size(); ++i) {
+      const Variant &v = loops[i].variants[0];
+      fill(loops[i].kind, v, data.a, data.w);
+      rate(loops[i].kind, v, data, repeats[i] / 8); // warms up
+      std::printf("%s\"%s\": %.1f", i ? ", " : "{", loops[i].name,
+                  rate(loops[i].kind, v, data, repeats[i]));
+    }
+    std::printf("}\n");
+    std::fflush(stdout);
+  }
+}
+
 void printTable(const std::vector<Result> &results) {
   std::printf("%s, one thread, 1e9 MAC/s\n", cpuName());
   std::printf("%-26s %-16s %9s %9s\n", "loop", "needs", "best", "median");
@@ -143,27 +188,46 @@ void printTable(const std::vector<Result> &results) {
 } // namespace
 
 int main(int argc, char **argv) {
-  bool json = false;
+  bool json = false, probes = false;
+  const char *only = nullptr;
   int rounds = 15;
   for (int i = 1; i < argc; ++i) {
     if (!std::strcmp(argv[i], "--json")) {
       json = true;
     } else if (!std::strcmp(argv[i], "--quick")) {
       rounds = 1;
+    } else if (!std::strcmp(argv[i], "--probe")) {
+      probes = true;
+    } else if (!std::strcmp(argv[i], "--loop") && i + 1 < argc) {
+      only = argv[++i];
     } else {
       bool help = !std::strcmp(argv[i], "--help");
-      std::fprintf(help ? stdout : stderr,
-                   "usage: hwgq-ceilings [--json] [--quick]\n"
-                   "  --json   print JSON instead of a table\n"
-                   "  --quick  one round a loop instead of 15\n");
+      std::fprintf(
+          help ? stdout : stderr,
+          "usage: hwgq-ceilings [--json] [--quick] [--loop NAME] [--probe]\n"
+          "  --json       print JSON instead of a table\n"
+          "  --quick      one round a loop instead of 15\n"
+          "  --loop NAME  this loop only\n"
+          "  --probe      answer each line of the input with the rates, over "
+          "1.5 ms, of loops\n"
+          "               that tell whether the core is undisturbed\n");
       return help ? 0 : 1;
     }
   }
   static Buffers data;
   std::vector<Result> results;
   std::vector<Loop> loops = allLoops();
+  if (probes) {
+    probe(probeLoops(loops), data);
+    return 0;
+  }
   for (const Loop &loop : loops)
-    results.push_back(run(loop, data, rounds));
+    if (!only || !std::strcmp(only, loop.name))
+      results.push_back(run(loop, data, rounds));
+  if (results.empty()) {
+    std::fprintf(stderr, "error: no loop is named %s\n", only ? only : "");
+    return 1;
+  }
   json ? printJson(results) : printTable(results);
   return 0;
 }

@@ -2,6 +2,7 @@
 at a time: machines differ and are shared."""
 
 import json
+import subprocess
 
 import pytest
 
@@ -31,6 +32,25 @@ def test_ceilings_as_table_and_json():
 
 def test_ceilings_refuse_unknown_options():
     assert "usage" in run("hwgq-ceilings", "--nonsense", status=1).stderr
+    assert "no loop is named x87" in run("hwgq-ceilings", "--loop", "x87", status=1).stderr
+
+
+def test_one_loop_alone():
+    report = json.loads(run("hwgq-ceilings", "--json", "--quick").stdout)
+    name = next(c["name"] for c in report["ceilings"] if c["present"])
+    alone = json.loads(run("hwgq-ceilings", "--json", "--quick", "--loop", name).stdout)
+    assert [c["name"] for c in alone["ceilings"]] == [name]
+
+
+def test_a_probe_answers_each_line():
+    """The widest loops of floats and of tables that the machine has, and that of AMX."""
+    present = [c["name"] for c in json.loads(run("hwgq-ceilings", "--json", "--quick").stdout)["ceilings"] if c["present"]]
+    answers = subprocess.run([BIN / "hwgq-ceilings", "--probe"], input="\n\n", text=True, capture_output=True, check=True, timeout=60).stdout.splitlines()
+    assert len(answers) == 2
+    for rates in map(json.loads, answers):
+        assert set(rates) <= set(present) and min(rates.values()) > 0
+        assert {name.split()[0] for name in rates} >= {"f32", "lookup"}
+        assert any("amx" in name for name in rates) == any("amx" in name for name in present)
 
 
 def test_contexts_cost_little_and_runs_allocate_nothing(tmp_path):
