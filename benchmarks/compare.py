@@ -57,7 +57,7 @@ def parse():
     add("--peers", nargs="*", metavar="NAME", help='peers to run, such as "ORT f32" "OV int8"; none (default: all)')
     add("--threads", nargs="*", type=int, default=[1, 2])
     add("--batch", nargs="*", type=int, default=[1, 8])
-    add("--rounds", type=int, default=7, help="turns that every engine gets, undisturbed ones if the machine allows (default: 7)")
+    add("--rounds", type=int, help="turns that every engine gets, undisturbed ones if the machine allows (default: 7; 5 for quick bars)")
     add("--seconds", type=float, default=0.05, help="of a turn; those of networks are twice as long (default: 0.05)")
     add("--patience", type=float, metavar="TIMES",
         help="times as long as the rounds take that disturbed turns are tried again (default: 1.5; 0.5 for quick bars)")
@@ -195,10 +195,11 @@ def main():
     if not (bin_dir / "hwgq-ceilings").exists():
         sys.exit(f"error: {bin_dir}/hwgq-ceilings is missing: build first (scripts/demo.sh builds)")
     patience = (0.5 if arguments.quick else 1.5) if arguments.patience is None else arguments.patience
+    rounds = arguments.rounds or (5 if arguments.quick else 7)
     start = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
         bench = Bench(bin_dir, folder, arguments.models or models_folder(arguments.build),
-                      arguments.rounds, arguments.seconds, patience)
+                      rounds, arguments.seconds, patience)
         load = os.getloadavg()[0]
         if load > 0.5 * os.cpu_count():
             progress(f"warning: the load is {load:.1f} on {os.cpu_count()} processors; figures need a quiet machine")
