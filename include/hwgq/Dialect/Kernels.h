@@ -28,6 +28,8 @@ struct Contraction {
   /// Groups of the op that are one of `groups`; the weights between them are 0.
   int64_t joined = 1;
   bool isMatMul = false;
+  /// Images at once, where the rows of a matmul are dynamic.
+  int64_t images = 1;
   /// Of a product: what dimensions of its operands are (see hwgq.product).
   llvm::ArrayRef<int64_t> inputDims, weightDims;
   mlir::ElementsAttr thresholds; // null without
@@ -57,7 +59,7 @@ struct Contraction {
   /// Multiply-accumulates for one image, for one row of a matmul, or for one
   /// element of the first dimension of a product.
   int64_t macs() const;
-  /// Output pixels of one image, or rows of a matmul (of one image where their
+  /// Output pixels of one image, or rows of a matmul (of `images` where their
   /// number is dynamic).
   int64_t positions() const;
 };

@@ -148,7 +148,7 @@ static int64_t rowsAtBatchOne(Value value) {
 int64_t Contraction::positions() const {
   RankedTensorType type = resultType();
   if (isMatMul)
-    return rowsAtBatchOne(input);
+    return rowsAtBatchOne(input) * (inputType().isDynamicDim(0) ? images : 1);
   int64_t positions = 1;
   for (int64_t size : type.getShape().drop_front().drop_back())
     positions *= size;
