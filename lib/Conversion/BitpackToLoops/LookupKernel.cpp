@@ -32,14 +32,15 @@ public:
     epilogue.emplace(b, conv, partLanes(), covered, bits);
     rows = b.constant(ArrayRef(getLookupRows(target, tile)));
     acts = b.flat(in.memory);
-    Tasking tasking(b, conv, blocksOfGroup, cost(), tableCost());
+    Tasking tasking(b, conv, blocksOfGroup / registers(), cost(),
+                    tile.shared ? 0 : tableCost());
     if (accumulator->needsSums())
       sums.emplace(b, conv, tasking, viewRows(b, conv, in));
-    int64_t taskSize = tile.ring * rowBytes();
-    bool local = taskSize <= stackBytes;
+    int64_t taskSize = tile.shared ? 0 : tile.ring * rowBytes();
+    bool local = taskSize + fieldSize() * 2 <= stackBytes;
     auto type = MemRefType::get({local ? taskSize : ShapedType::kDynamic},
                                 b.getI8Type());
-    if (!local)
+    if (!local && taskSize)
       tables = memref::AllocOp::create(
           b, type, ValueRange{b.mul(tasking.bound, taskSize)},
           b.getI64IntegerAttr(64));
@@ -50,14 +51,15 @@ public:
           b, fieldType, ValueRange{b.mul(tasking.bound, fieldSize())},
           b.getI64IntegerAttr(64));
     forEachTask(b, conv, tasking, [&](const Task &task) {
-      if (local)
+      if (local && taskSize)
         tables = b.local(type);
       if (local && fieldSize())
         found = b.local(fieldType);
       // The sums of a tile wait here, so that its results are made in a loop:
       // in one block with the lookups they would be scheduled among them.
-      results = b.local(MemRefType::get({fields() * pixels * target.lanes},
-                                        b.getIntegerType(tile.sumBits())));
+      results = b.local(
+          MemRefType::get({fields() * pixels * registers() * target.lanes},
+                          b.getIntegerType(tile.sumBits())));
       base = local ? b.index(0) : b.mul(task.number, taskSize);
       foundBase = local ? b.index(0) : b.mul(task.number, fieldSize());
       if (sums)
@@ -96,14 +98,30 @@ private:
     tile.ring = (conv.kh - 1) * conv.dilationY + 1;
     tile.paired = !conv.op.isMatMul && out.width > 1 && canPair(target, tile);
     blocksOfGroup = llvm::divideCeil(conv.groupOut, target.lanes);
+    if (target.rowBits() == 1 && conv.kh * conv.kw == 1 && !tile.paired)
+      shareTables();
     if (conv.op.isMatMul) { // tables of a tile that the second cache holds
-      pixels = getLookupPixels(target, conv.rowLength(out.width));
+      pixels = getLookupPixels(target, conv.rowLength(out.width), tile.shared);
       pixels = std::clamp<int64_t>(matrixBytes / pixelBytes(), 1, pixels);
       tile.columns = pixels;
     } else {
       chooseStrip();
     }
   }
+
+  /// Even parts of the registers of channels; registers of padding fill the
+  /// last one, but in groups.
+  void shareTables() {
+    int64_t most = LookupTile::mostShared;
+    tile.shared =
+        llvm::divideCeil(blocksOfGroup, llvm::divideCeil(blocksOfGroup, most));
+    while (conv.groups > 1 && blocksOfGroup % tile.shared)
+      --tile.shared;
+    blocksOfGroup = llvm::alignTo(blocksOfGroup, tile.shared);
+  }
+
+  /// Registers of output channels of a tile, which are a block of a task.
+  int64_t registers() const { return std::max<int64_t>(1, tile.shared); }
 
   /// Outputs of a tile position: two of a pair.
   int64_t fields() const { return tile.paired ? 2 : 1; }
@@ -118,7 +136,7 @@ private:
   /// right half.
   void chooseStrip() {
     int64_t width = llvm::divideCeil(out.width, fields());
-    pixels = getLookupPixels(target, width);
+    pixels = getLookupPixels(target, width, tile.shared);
     strip = pixels;
     while (strip < width &&
            tile.ring * columnsOf(strip + pixels) * pixelBytes() <= stripBytes)
@@ -195,8 +213,10 @@ private:
   // Tables
   //===--------------------------------------------------------------------===//
 
+  /// Of tables, or of where their rows lie.
   int64_t pixelBytes() const {
-    return target.tables(tile.words) * target.entries();
+    return target.tables(tile.words) *
+           (tile.shared ? 2 * tile.tableBits() : target.entries());
   }
   int64_t rowBytes() const { return tile.columns * pixelBytes(); }
 
@@ -253,6 +273,8 @@ private:
   void buildColumns(const Place &row, Value low, Value high) {
     if (target.rowBits() == 1) {
       findRows(row, low, high);
+      if (tile.shared)
+        return;
       Value first = b.mul(low, tile.words), last = b.mul(high, tile.words);
       return b.loop(first, last, 1, [&](Value word) {
         Value t = b.mul(word, target.wordTables());
@@ -292,8 +314,8 @@ private:
     Values at;
     for (int64_t p = 0; p < tile.tableBits(); ++p)
       at.push_back(fieldAt(p, b.add(place.number, t)));
-    emitLookupTable(b, target, rows, found, at, tables,
-                    b.add(place.tables, b.mul(t, target.entries())));
+    b.store(emitLookupTable(b, target, rows, found, at), tables,
+            b.add(place.tables, b.mul(t, target.entries())));
   }
 
   /// Whether the tables of the next output row are made between the lookups of
@@ -441,11 +463,20 @@ private:
     auto between = [&](int64_t ky, Value t) {
       buildBetween(*next, count, ky, t);
     };
-    emitLookupTile(b, target, part,
-                   {tables, base, at.first, column, weights, block}, results,
+    LookupOperands operands{tables, base,    at.first,
+                            column, weights, b.mul(block, registers())};
+    operands.rows = rows;
+    operands.fields = found;
+    operands.field = fieldAt(0, b.mul(column, target.tables(tile.words)));
+    operands.fieldStride = fieldStride();
+    emitLookupTile(b, target, part, operands, results,
                    next ? BetweenLookups(between) : BetweenLookups());
-    Value channel = b.mul(block, target.lanes);
-    b.loop(count, [&](Value p) { finish(at, p, b.add(x, p), channel); });
+    Value channel = b.mul(operands.block, target.lanes);
+    for (int64_t r = 0; r < registers(); ++r)
+      b.loop(count, [&](Value p) {
+        finish(at, b.add(p, r * count), b.add(x, p),
+               b.add(channel, r * target.lanes));
+      });
     if (!tile.paired)
       return;
     Value second = b.add(x, strip);

@@ -18,8 +18,11 @@ LookupTarget hwgq::getLookupTarget(const LoopOptions &options) {
   return {"pshufb128", 16, 4, 12};
 }
 
-int64_t hwgq::getLookupPixels(const LookupTarget &target, int64_t width) {
-  int64_t most = target.accumulators / 3;
+int64_t hwgq::getLookupPixels(const LookupTarget &target, int64_t width,
+                              int64_t shared) {
+  constexpr int64_t mostAlone = 10;
+  int64_t most = shared ? std::min(target.accumulators / shared, mostAlone)
+                        : target.accumulators / 3;
   // The fewest tiles, then the most even ones.
   return llvm::divideCeil(width, llvm::divideCeil(width, most));
 }
@@ -140,9 +143,8 @@ void hwgq::emitLookupFields(LoopBuilder &b, const LookupTarget &target,
           at);
 }
 
-void hwgq::emitLookupTable(LoopBuilder &b, const LookupTarget &target,
-                           Value rows, Value fields, ValueRange at,
-                           Value tables, Value to) {
+Value hwgq::emitLookupTable(LoopBuilder &b, const LookupTarget &target,
+                            Value rows, Value fields, ValueRange at) {
   int64_t entries = target.entries();
   VectorType type = b.vec(entries, b.getI8Type());
   Value table;
@@ -153,7 +155,7 @@ void hwgq::emitLookupTable(LoopBuilder &b, const LookupTarget &target,
         b.load(type, rows, b.add(row, int64_t(p) * (entries << target.group)));
     table = table ? b.add(table, part) : part;
   }
-  b.store(table, tables, to);
+  return table;
 }
 
 int64_t hwgq::getLookupWeightBytes(const LookupTarget &target,

@@ -34,6 +34,8 @@ public:
   }
 
   void emit() {
+    if (tile.shared)
+      return emitShared();
     if (tile.paired)
       return emitPairs();
     Values sums;
@@ -217,9 +219,7 @@ private:
 
   /// The sums of pairs wait in `out`, and get a byte sum of each chunk.
   void emitPairs() {
-    int64_t half = target.lanes / 2;
-    for (int64_t i = 0; i < 2 * tile.outputs(); ++i)
-      b.store(b.splat(sumType, int64_t(0)), out, b.index(i * half));
+    clearOut();
     for (int64_t q = 0; q < tile.planesW; ++q) {
       plane = q;
       overRows({}, [&](Value ky, ValueRange) {
@@ -309,6 +309,62 @@ private:
       if (plane)
         part = b.shl(part, b.splat(sumType, plane));
       b.store(b.add(b.load(sumType, out, at), part), out, at);
+    }
+  }
+
+  void clearOut() {
+    for (int64_t i = 0; i < 2 * tile.outputs(); ++i)
+      b.store(b.splat(sumType, int64_t(0)), out, b.index(i * target.lanes / 2));
+  }
+
+  //===--------------------------------------------------------------------===//
+  // Tables in registers
+  //===--------------------------------------------------------------------===//
+
+  /// The sums wait in `out`, and get the byte sums of each run of tables.
+  void emitShared() {
+    clearOut();
+    int64_t run = std::clamp<int64_t>(tile.run, byteLookups, count);
+    int64_t whole = count / run * run;
+    for (plane = 0; plane < tile.planesW; ++plane) {
+      b.loop(b.index(0), b.index(whole), run,
+             [&](Value first) { addRun(first, run); });
+      if (whole < count)
+        addRun(b.index(whole), count - whole);
+    }
+  }
+
+  void addRun(Value first, int64_t size) {
+    Values sums(tile.outputs());
+    addSharedTables(first, sums);
+    sums = b.carry(b.index(1), b.index(size), 1, sums,
+                   [&](Value t, ValueRange part) {
+                     Values next(part);
+                     addSharedTables(b.add(first, t), next);
+                     return next;
+                   });
+    for (auto [output, sum] : llvm::enumerate(sums))
+      addTo(int64_t(output), sum);
+  }
+
+  /// Table t of each pixel.
+  void addSharedTables(Value t, Values &sums) {
+    Values indices;
+    for (int64_t r = 0; r < tile.shared; ++r) {
+      Value row = b.add(b.mul(b.add(in.block, r), tile.planesW), plane);
+      Value number = b.add(b.mul(row, count), t);
+      indices.push_back(load(bytes, in.weights, b.mul(number, target.lanes)));
+    }
+    for (int64_t p = 0; p < tile.pixels; ++p) {
+      Values at;
+      for (int64_t i = 0; i < tile.tableBits(); ++i)
+        at.push_back(b.add(b.add(in.field, t), i * in.fieldStride + p * count));
+      Value table = emitLookupTable(b, target, in.rows, in.fields, at);
+      for (int64_t r = 0; r < tile.shared; ++r) {
+        Value &sum = sums[r * tile.pixels + p];
+        Value found = lookup(table, indices[r]);
+        sum = sum ? addFound(sum, found) : found;
+      }
     }
   }
 

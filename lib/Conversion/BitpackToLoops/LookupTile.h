@@ -57,6 +57,11 @@ struct LookupTile {
   /// together (for pairs: each of their sums), as the weights are; 0 where
   /// nothing is known of them.
   int64_t run = 0;
+  /// With 1x1 filters a table serves one pixel: it is made in a register, for
+  /// as many registers of output channels (1 to mostShared). 0: tables are read
+  /// from memory, for one register.
+  int64_t shared = 0;
+  static constexpr int64_t mostShared = 4;
   int64_t pixelStep = 1;              // from an output pixel to the next
   int64_t tapStepX = 1, tapStepY = 1; // from a tap to the next
 
@@ -67,8 +72,10 @@ struct LookupTile {
   }
   /// Bits of the sums that a tile makes.
   unsigned sumBits() const { return bound() < 65536 ? 16 : 32; }
-  /// Outputs of a tile.
-  int64_t outputs() const { return paired ? 2 * pixels : pixels; }
+  /// Outputs of a tile, each of a register of channels.
+  int64_t outputs() const {
+    return pixels * (paired ? 2 : std::max<int64_t>(1, shared));
+  }
   /// Bits of a channel that a table is made of: planes, or pixels of a pair.
   int64_t tableBits() const { return paired ? 2 : planesA; }
 };
@@ -82,8 +89,10 @@ bool canPair(const LookupTarget &target, const LookupTile &tile);
 int64_t getLookupRun(const LookupTarget &target, const LookupTile &tile,
                      llvm::ArrayRef<uint8_t> codes, int64_t channels);
 
-/// Pixels (or pairs) of a tile in rows of `width` of them.
-int64_t getLookupPixels(const LookupTarget &target, int64_t width);
+/// Pixels (or pairs) of a tile in rows of `width` of them; `shared` as in
+/// LookupTile.
+int64_t getLookupPixels(const LookupTarget &target, int64_t width,
+                        int64_t shared = 0);
 
 /// The rows that tables are sums of, for each rowBits() bits of the channels
 /// and patterns a_p of them, lowest lowest: row[w] = sum of popcount(a_p & w)
@@ -108,11 +117,10 @@ void emitLookupTables(LoopBuilder &b, const LookupTarget &target,
                       mlir::Value acts, mlir::ValueRange words,
                       mlir::Value tables, mlir::Value to);
 
-/// Stores the table whose rows `fields` names at `at`, for each of its
-/// tableBits(), to byte `to` of `tables`.
-void emitLookupTable(LoopBuilder &b, const LookupTarget &target,
-                     mlir::Value rows, mlir::Value fields, mlir::ValueRange at,
-                     mlir::Value tables, mlir::Value to);
+/// The table whose rows `fields` names at `at`, for each of its tableBits().
+mlir::Value emitLookupTable(LoopBuilder &b, const LookupTarget &target,
+                            mlir::Value rows, mlir::Value fields,
+                            mlir::ValueRange at);
 
 /// Bytes of the indices of `blocks` blocks of output channels:
 ///   [block][plane of w][ky][table][kx][lane].
@@ -136,8 +144,14 @@ struct LookupOperands {
   mlir::Value tables, base;
   /// The first tap of the first pixel.
   mlir::Value row, column;
-  /// memref<? x i8> of getLookupWeightBytes, and the block of channels.
+  /// memref<? x i8> of getLookupWeightBytes, and the (first) register of
+  /// channels.
   mlir::Value weights, block;
+  /// Where tables are made in registers: getLookupRows, and what
+  /// emitLookupFields stored. Bit i of table t of pixel p is element
+  /// field + i * fieldStride + p * tables(words) + t.
+  mlir::Value rows = {}, fields = {}, field = {};
+  int64_t fieldStride = 0;
 };
 
 /// Called behind the lookups in table `t` of filter row ky, to emit what may
@@ -145,8 +159,8 @@ struct LookupOperands {
 using BetweenLookups = llvm::function_ref<void(int64_t ky, mlir::Value t)>;
 
 /// Emits the sums of a tile into `sums`, memref<outputs * lanes x sumBits>: of
-/// each output (of a tile of pairs all first ones before the second ones) and
-/// channel of the block
+/// each output (of a tile of pairs all first ones before the second ones, of
+/// several registers of channels all pixels of one before the next) and channel
 ///   sum over taps, channels of code(a) * code(w).
 /// Filter rows stand one after the other where `between` is given, and in a
 /// loop otherwise.

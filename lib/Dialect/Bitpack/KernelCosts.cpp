@@ -154,10 +154,25 @@ double bitpack::lookupCost(const Contraction &c, const KernelTarget &target) {
   double rate = wide                 ? 790
                 : target.has("neon") ? 150
                                      : byWidth(target, 540, 420, 225);
-  double tables = inputPixels(c) * groupWords(c) * (wide ? 11 : 16);
+  double words = inputPixels(c) * groupWords(c);
+  double tables = words * (wide ? 11 : 16);
   int64_t positions = c.positions(), tableBits = c.inputCode().getBits();
+  int64_t lanes = target.vectorBytes;
   constexpr int64_t kFewRows = 8;
-  if (c.isMatMul) { // a table serves one tap only, and few rows fill no tile
+  bool oneTap = c.window.kernel[0] * c.window.kernel[1] == 1;
+  bool inRegisters = wide && oneTap && !looksUpPairs(c);
+  if (inRegisters) {
+    // Tables are made again for each 4 registers of channels; what is left of
+    // them is where their rows are found.
+    constexpr double kRates[] = {380, 560, 640, 700};
+    int64_t blocks = llvm::divideCeil(c.groupOutChannels(), lanes);
+    int64_t shared = llvm::divideCeil(blocks, llvm::divideCeil(blocks, 4));
+    rate = kRates[shared - 1];
+    lanes *= shared;
+    tables = 0;
+  }
+  if (c.isMatMul && (positions < kFewRows || !wide)) {
+    // A table serves one tap only, and few rows fill no tile.
     rate /= positions < kFewRows ? 3 : 2;
   } else if (looksUpPairs(c)) {
     rate = wide                 ? 1050
@@ -168,14 +183,15 @@ double bitpack::lookupCost(const Contraction &c, const KernelTarget &target) {
     tables /= 2;
     tableBits = 2;
   }
-  double macs = paddedMacs(c, 64, target.vectorBytes, positions);
+  double macs = paddedMacs(c, 64, lanes, positions);
   // A table of each 6 (or 4) channels of a pixel is a sum of ready rows, made
   // beside the lookups of the row before where the window moves by one.
   bool beside = wide && !c.isMatMul && c.window.kernel[0] > 1 &&
                 c.window.strides[0] == 1 && c.window.strides[1] == 1;
   double each = (wide ? 0.3 : 0.1) + (wide ? 0.25 : 0.1) * double(tableBits);
   double bits = c.weightCode().getBits();
-  return macs * bits / rate + tables * each * (beside ? 0.6 : 1) +
+  double find = inRegisters ? words * double(tableBits) * 1.2 : 0;
+  return macs * bits / rate + tables * each * (beside ? 0.6 : 1) + find +
          alignGroupsCost(c) + weightTraffic(c, bits * 8 / (wide ? 6 : 4));
 }
 

@@ -51,7 +51,8 @@ struct Case {
   int64_t size, words, channels, planesA, planesW, filter, stride, dilation;
   bool ones;
   bool paired = false;
-  bool half = false; // a weight is 1 in half of its bits, and runs are known
+  bool half = false;  // a weight is 1 in half of its bits, and runs are known
+  int64_t shared = 0; // registers of channels, where tables are in registers
 
   int64_t outSize() const {
     return (size - dilation * (filter - 1) - 1) / stride + 1;
@@ -70,10 +71,13 @@ public:
     tile.columns = tile.ring = c.size;
     tile.pixelStep = c.stride;
     tile.tapStepX = tile.tapStepY = c.dilation;
+    if (target.rowBits() == 1)
+      tile.shared = c.shared;
     // The second pixels of pairs are those of the right half.
-    tile.pixels =
-        getLookupPixels(target, c.paired ? c.outSize() / 2 : c.outSize());
-    blocks = llvm::divideCeil(c.channels, target.lanes);
+    tile.pixels = getLookupPixels(
+        target, c.paired ? c.outSize() / 2 : c.outSize(), tile.shared);
+    blocks =
+        llvm::alignTo(llvm::divideCeil(c.channels, target.lanes), registers());
     std::mt19937_64 rng(1);
     for (int64_t i = 0; i < c.size * c.size * c.words * c.planesA; ++i)
       acts.push_back(c.ones ? ~0ull : rng());
@@ -108,6 +112,8 @@ public:
   }
 
 private:
+  /// Registers of channels of a tile.
+  int64_t registers() const { return std::max<int64_t>(1, tile.shared); }
   int64_t tableBytes() const {
     return c.size * c.size * target.tables(c.words) * target.entries();
   }
@@ -190,23 +196,49 @@ private:
                         i32)};
     int64_t width = c.paired ? c.outSize() / 2 : c.outSize();
     return buildConv(
-        builder, types, blocks, c.outSize(), width, tile.pixels,
+        builder, types, blocks / registers(), c.outSize(), width, tile.pixels,
         [&](ValueRange arguments, Value k, Value y, Value x, int64_t pixels) {
           b.setInsertionPoint(builder.getInsertionBlock(),
                               builder.getInsertionPoint());
-          // All tables again for each tile: slow, but one place to emit.
-          b.loop(words, [&](Value word) { emitTables(b, arguments, word); });
           LookupTile shape = tile;
           shape.pixels = pixels;
           Value sums =
               b.local(MemRefType::get({shape.outputs() * target.lanes},
                                       b.getIntegerType(shape.sumBits())));
-          emitLookupTile(b, target, shape,
-                         {arguments[2], b.index(0), b.mul(y, c.stride),
-                          b.mul(x, c.stride), arguments[3], k},
-                         sums);
+          Value first = b.mul(k, registers());
+          LookupOperands operands{arguments[2],       b.index(0),
+                                  b.mul(y, c.stride), b.mul(x, c.stride),
+                                  arguments[3],       first};
+          // All tables again for each tile: slow, but one place to emit.
+          if (tile.shared)
+            findTables(b, arguments, shape, operands);
+          else
+            b.loop(words, [&](Value word) { emitTables(b, arguments, word); });
+          emitLookupTile(b, target, shape, operands, sums);
+          k = first;
           store(b, shape, sums, arguments[4], k, y, x);
         });
+  }
+
+  /// Where the rows of the tables of a tile of pixels lie.
+  void findTables(LoopBuilder &b, ValueRange arguments, const LookupTile &shape,
+                  LookupOperands &operands) {
+    int64_t count = target.tables(c.words);
+    operands.rows = arguments[1];
+    operands.field = b.index(0);
+    operands.fieldStride = shape.pixels * count + lookupFieldSlack;
+    operands.fields = b.local(
+        MemRefType::get({c.planesA * operands.fieldStride}, b.getI16Type()));
+    for (int64_t x = 0; x < shape.pixels; ++x)
+      for (int64_t word = 0; word < c.words; ++word) {
+        Value pixel = b.add(b.mul(operands.row, c.size),
+                            b.add(operands.column, x * c.stride));
+        Values words = wordsOf(b, b.add(b.mul(pixel, c.words), word));
+        for (int64_t p = 0; p < c.planesA; ++p)
+          emitLookupFields(b, target, arguments[0], words[p], operands.fields,
+                           b.index(p * operands.fieldStride + x * count +
+                                   word * target.wordTables()));
+      }
   }
 
   void emitTables(LoopBuilder &b, ValueRange arguments, Value word) {
@@ -226,8 +258,8 @@ private:
       Values at;
       for (int64_t p = 0; p < tile.tableBits(); ++p)
         at.push_back(b.index(p * stride + t));
-      emitLookupTable(b, target, arguments[1], fields, at, arguments[2],
-                      b.add(to, t * entries));
+      b.store(emitLookupTable(b, target, arguments[1], fields, at),
+              arguments[2], b.add(to, t * entries));
     }
   }
 
@@ -251,10 +283,12 @@ private:
       Value sum = b.load(narrow, sums, b.index(i * target.lanes));
       if (narrow != type)
         sum = arith::ExtUIOp::create(b, type, sum);
-      int64_t second = i / shape.pixels * (c.outSize() / 2);
-      Value at = b.add(x, i % shape.pixels + second);
+      // Behind the first pixels: the second ones of pairs, or more channels.
+      int64_t part = i / shape.pixels, p = i % shape.pixels;
+      Value at = b.add(x, c.paired ? p + part * (c.outSize() / 2) : p);
+      Value block = c.paired ? k : b.add(k, part);
       vector::StoreOp::create(b, sum, out,
-                              ValueRange{y, at, b.mul(k, target.lanes)});
+                              ValueRange{y, at, b.mul(block, target.lanes)});
     }
   }
 
@@ -327,6 +361,19 @@ TEST_F(LookupTileTest, LongRunsOfPairs) {
 TEST_F(LookupTileTest, LongRunsOfOneTap) {
   checkOnEveryForm({5, 3, 64, 2, 2, 1, 1, 1, true, false, true});
 }
+// Tables in registers, where a table serves no other tap.
+TEST_F(LookupTileTest, Shared) {
+  checkOnEveryForm({7, 2, 250, 2, 1, 1, 1, 1, false, false, false, 4});
+}
+TEST_F(LookupTileTest, SharedByOne) {
+  checkOnEveryForm({11, 3, 64, 1, 1, 1, 1, 1, true, false, false, 1});
+}
+TEST_F(LookupTileTest, SharedRunsAndPlanes) {
+  checkOnEveryForm({9, 3, 180, 2, 2, 1, 2, 1, true, false, true, 3});
+}
+TEST_F(LookupTileTest, LongSharedSums) {
+  checkOnEveryForm({3, 40, 128, 5, 2, 1, 1, 1, true, false, false, 2});
+}
 // Sums of more than 16 bits, widened within a filter row.
 TEST_F(LookupTileTest, LongSums) {
   checkOnEveryForm({3, 50, 16, 5, 1, 3, 1, 1, true});
@@ -359,5 +406,8 @@ TEST(LookupPixels, AreEven) {
   EXPECT_EQ(getLookupPixels(target, 13), 7);
   EXPECT_EQ(getLookupPixels(target, 8), 4);
   EXPECT_EQ(getLookupPixels(target, 1), 1);
+  EXPECT_EQ(getLookupPixels(target, 14, 4), 5);
+  EXPECT_EQ(getLookupPixels(target, 7, 4), 4);
+  EXPECT_EQ(getLookupPixels(target, 56, 1), 10);
 }
 } // namespace
