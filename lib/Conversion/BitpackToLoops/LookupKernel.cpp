@@ -46,14 +46,14 @@ public:
           b.getI64IntegerAttr(64));
     auto fieldType = MemRefType::get(
         {local ? fieldSize() : ShapedType::kDynamic}, b.getI16Type());
-    if (!local && fieldSize())
+    if (!local)
       found = memref::AllocOp::create(
           b, fieldType, ValueRange{b.mul(tasking.bound, fieldSize())},
           b.getI64IntegerAttr(64));
     forEachTask(b, conv, tasking, [&](const Task &task) {
       if (local && taskSize)
         tables = b.local(type);
-      if (local && fieldSize())
+      if (local)
         found = b.local(fieldType);
       // The sums of a tile wait here, so that its results are made in a loop:
       // in one block with the lookups they would be scheduled among them.
@@ -98,7 +98,7 @@ private:
     tile.ring = (conv.kh - 1) * conv.dilationY + 1;
     tile.paired = !conv.op.isMatMul && out.width > 1 && canPair(target, tile);
     blocksOfGroup = llvm::divideCeil(conv.groupOut, target.lanes);
-    if (target.rowBits() == 1 && conv.kh * conv.kw == 1 && !tile.paired)
+    if (conv.kh * conv.kw == 1 && !tile.paired)
       shareTables();
     if (conv.op.isMatMul) { // tables of a tile that the second cache holds
       pixels = getLookupPixels(target, conv.rowLength(out.width), tile.shared);
@@ -112,7 +112,7 @@ private:
   /// Even parts of the registers of channels; registers of padding fill the
   /// last one, but in groups.
   void shareTables() {
-    int64_t most = LookupTile::mostShared;
+    int64_t most = target.mostShared();
     tile.shared =
         llvm::divideCeil(blocksOfGroup, llvm::divideCeil(blocksOfGroup, most));
     while (conv.groups > 1 && blocksOfGroup % tile.shared)
@@ -215,15 +215,15 @@ private:
 
   /// Of tables, or of where their rows lie.
   int64_t pixelBytes() const {
-    return target.tables(tile.words) *
-           (tile.shared ? 2 * tile.tableBits() : target.entries());
+    return target.tables(tile.words) * (tile.shared
+                                            ? 2 * target.parts(tile.tableBits())
+                                            : target.entries());
   }
   int64_t rowBytes() const { return tile.columns * pixelBytes(); }
 
-  /// Where the rows of the tables of a row of them lie, in a part for each bit
-  /// of a channel.
+  /// Where the rows of the tables of a row of them lie, part by part.
   int64_t fieldSize() const {
-    return target.rowBits() == 1 ? tile.tableBits() * fieldStride() : 0;
+    return target.parts(tile.tableBits()) * fieldStride();
   }
   int64_t fieldStride() const {
     return tile.columns * target.tables(tile.words) + lookupFieldSlack;
@@ -271,25 +271,13 @@ private:
 
   /// The tables of columns [low, high) of a row.
   void buildColumns(const Place &row, Value low, Value high) {
-    if (target.rowBits() == 1) {
-      findRows(row, low, high);
-      if (tile.shared)
-        return;
-      Value first = b.mul(low, tile.words), last = b.mul(high, tile.words);
-      return b.loop(first, last, 1, [&](Value word) {
-        Value t = b.mul(word, target.wordTables());
-        for (int64_t i = 0; i < target.wordTables(); ++i)
-          buildTable(row, b.add(t, i));
-      });
-    }
-    b.loop(low, high, 1, [&](Value x) {
-      Place place = advance(row, x);
-      b.loop(tile.words, [&](Value word) {
-        Value to = b.add(place.tables,
-                         b.mul(word, target.wordTables() * target.entries()));
-        emitLookupTables(b, target, tile, rows, acts, wordsOf(place, word),
-                         tables, to);
-      });
+    findRows(row, low, high);
+    if (tile.shared)
+      return;
+    b.loop(b.mul(low, tile.words), b.mul(high, tile.words), 1, [&](Value word) {
+      Value t = b.mul(word, target.wordTables());
+      for (int64_t i = 0; i < target.wordTables(); ++i)
+        buildTable(row, b.add(t, i));
     });
   }
 
@@ -300,10 +288,19 @@ private:
       Place place = advance(row, x);
       b.loop(tile.words, [&](Value word) {
         Value t = b.add(place.number, b.mul(word, target.wordTables()));
-        for (auto [p, at] : llvm::enumerate(wordsOf(place, word)))
-          emitLookupFields(b, target, acts, at, found, fieldAt(p, t));
+        Values words = wordsOf(place, word);
+        for (auto [p, part] : llvm::enumerate(partsOf(words)))
+          emitLookupFields(b, target, acts, part, found, fieldAt(p, t));
       });
     });
+  }
+  /// The words of each part.
+  SmallVector<ValueRange> partsOf(ValueRange words) const {
+    SmallVector<ValueRange> parts;
+    for (size_t step = target.rowBits(); !words.empty();
+         words = words.drop_front(parts.back().size()))
+      parts.push_back(words.take_front(std::min(step, words.size())));
+    return parts;
   }
   Value fieldAt(int64_t p, Value number) {
     return b.add(b.add(foundBase, number), p * fieldStride());
@@ -312,7 +309,7 @@ private:
   /// Table t of those from a place on, whose rows have been found.
   void buildTable(const Place &place, Value t) {
     Values at;
-    for (int64_t p = 0; p < tile.tableBits(); ++p)
+    for (int64_t p = 0; p < target.parts(tile.tableBits()); ++p)
       at.push_back(fieldAt(p, b.add(place.number, t)));
     b.store(emitLookupTable(b, target, rows, found, at), tables,
             b.add(place.tables, b.mul(t, target.entries())));

@@ -70,89 +70,77 @@ std::vector<uint8_t> hwgq::getLookupRows(const LookupTarget &target,
   return rows;
 }
 
-/// The nibbles of one or two words side by side in the bytes of an even and an
-/// odd word: byte i of these numbers the rows of tables 2 i and 2 i + 1.
-static Values rowNumbers(LoopBuilder &b, ValueRange words) {
-  Value low = b.i64(0x0f0f0f0f0f0f0f0f), four = b.i64(4);
-  Value even = b.andi(words[0], low), odd = b.andi(b.shr(words[0], four), low);
-  if (words.size() == 1)
-    return {even, odd};
-  return {b.ori(even, b.shl(b.andi(words[1], low), four)),
-          b.ori(odd, b.andi(words[1], b.i64(0xf0f0f0f0f0f0f0f0)))};
+/// i16 elements of the constant.
+static Value constantHalves(LoopBuilder &b, ArrayRef<int16_t> values) {
+  VectorType type = b.vec(int64_t(values.size()), b.getI16Type());
+  return arith::ConstantOp::create(b, DenseElementsAttr::get(type, values));
 }
 
-void hwgq::emitLookupTables(LoopBuilder &b, const LookupTarget &target,
-                            const LookupTile &tile, Value rows, Value acts,
-                            ValueRange words, Value tables, Value to) {
-  int64_t entries = target.entries(), step = target.rowBits();
-  int64_t rowBits = step * target.group;
-  assert(step == 2 && target.group == 4 && "rows for two bits of a nibble");
-  VectorType type = b.vec(entries, b.getI8Type());
-  SmallVector<Values> numbers;
-  for (int64_t p = 0; p < tile.tableBits(); p += step) {
-    Values part;
-    for (Value at : words.slice(p, std::min(step, tile.tableBits() - p)))
-      part.push_back(b.load(acts, at));
-    numbers.push_back(rowNumbers(b, part));
-  }
-  for (int64_t t = 0; t < target.wordTables(); ++t) {
-    Value table;
-    for (auto [i, parts] : llvm::enumerate(numbers)) {
-      // A row has 2^group bytes.
-      int64_t shift = t / 2 * 8 - target.group;
-      Value word = parts[t % 2];
-      Value bits =
-          shift < 0 ? b.shl(word, b.i64(-shift)) : b.shr(word, b.i64(shift));
-      uint64_t mask = ((uint64_t(1) << rowBits) - 1) << target.group;
-      Value row = b.toIndex(b.andi(bits, b.i64(mask)));
-      Value part =
-          b.load(type, rows, b.add(row, int64_t(i) * (entries << rowBits)));
-      table = table ? b.add(table, part) : part;
-    }
-    b.store(table, tables, b.add(to, t * entries));
-  }
-}
-
-void hwgq::emitLookupFields(LoopBuilder &b, const LookupTarget &target,
-                            Value acts, Value word, Value fields, Value at) {
-  assert(target.rowBits() == 1 && target.group == 6 && "rows of 64 bytes");
-  constexpr int64_t count = 16; // of which wordTables() are wanted
+/// Bits 6 t to 6 t + 5 of a word as bits 6 to 11 of element t, of which the
+/// first wordTables() are wanted: rows of 64 bytes.
+static Value sixes(LoopBuilder &b, Value word) {
+  constexpr int64_t count = 16;
   SmallVector<int8_t> places;
   SmallVector<int16_t> masks;
   for (int64_t t = 0; t < count; ++t) {
-    // Bits 6 t to 6 t + 5 of the word become bits 6 to 11.
     places.push_back((6 * t - 6) & 63);
     places.push_back((6 * t + 2) & 63);
     int64_t bits = std::clamp<int64_t>(64 - 6 * t, 0, 6);
     masks.push_back(((1 << bits) - 1) << 6);
   }
   VectorType bytes = b.vec(2 * count, b.getI8Type());
-  VectorType halves = b.vec(count, b.getI16Type());
-  auto constant = [&](DenseElementsAttr value) {
-    return arith::ConstantOp::create(b, value);
-  };
-  Value words =
-      b.broadcast(b.vec(count / 4, b.getI64Type()), b.load(acts, word));
+  Value words = b.broadcast(b.vec(count / 4, b.getI64Type()), word);
   Value found = createTargetIntrinsic(
       b, b.getLoc(), "vpmultishiftqb256",
-      {constant(DenseElementsAttr::get(bytes, ArrayRef<int8_t>(places))),
+      {arith::ConstantOp::create(
+           b, DenseElementsAttr::get(bytes, ArrayRef<int8_t>(places))),
        vector::BitCastOp::create(b, bytes, words)});
-  Value mask =
-      constant(DenseElementsAttr::get(halves, ArrayRef<int16_t>(masks)));
-  b.store(b.andi(vector::BitCastOp::create(b, halves, found), mask), fields,
-          at);
+  return b.andi(
+      vector::BitCastOp::create(b, b.vec(count, b.getI16Type()), found),
+      constantHalves(b, masks));
+}
+
+/// The nibbles of one or two words as bits 4 to 11 of the elements, those of
+/// the first word lower: rows of 16 bytes.
+static Value nibbles(LoopBuilder &b, ValueRange words) {
+  Value low = b.i64(0x0f0f0f0f0f0f0f0f), four = b.i64(4);
+  Value even = b.andi(words[0], low), odd = b.andi(b.shr(words[0], four), low);
+  if (words.size() == 2) {
+    Value high = b.i64(0xf0f0f0f0f0f0f0f0);
+    odd = b.ori(odd, b.andi(words[1], high));
+    even = b.ori(even, b.andi(b.shl(words[1], four), high));
+  }
+  auto bytesOf = [&](Value word) -> Value {
+    return vector::BitCastOp::create(
+        b, b.vec(8, b.getI8Type()),
+        b.broadcast(b.vec(1, b.getI64Type()), word));
+  };
+  Value numbers = vector::InterleaveOp::create(b, bytesOf(even), bytesOf(odd));
+  VectorType type = b.vec(16, b.getI16Type());
+  return b.shl(arith::ExtUIOp::create(b, type, numbers),
+               b.splat(type, int64_t(4)));
+}
+
+void hwgq::emitLookupFields(LoopBuilder &b, const LookupTarget &target,
+                            Value acts, ValueRange words, Value fields,
+                            Value at) {
+  Values loaded;
+  for (Value word : words)
+    loaded.push_back(b.load(acts, word));
+  b.store(target.rowBits() == 1 ? sixes(b, loaded.front()) : nibbles(b, loaded),
+          fields, at);
 }
 
 Value hwgq::emitLookupTable(LoopBuilder &b, const LookupTarget &target,
                             Value rows, Value fields, ValueRange at) {
   int64_t entries = target.entries();
+  int64_t partBytes = entries << (target.rowBits() * target.group);
   VectorType type = b.vec(entries, b.getI8Type());
   Value table;
   for (auto [p, place] : llvm::enumerate(at)) {
     Value row = arith::IndexCastUIOp::create(b, b.getIndexType(),
                                              b.load(fields, place));
-    Value part =
-        b.load(type, rows, b.add(row, int64_t(p) * (entries << target.group)));
+    Value part = b.load(type, rows, b.add(row, int64_t(p) * partBytes));
     table = table ? b.add(table, part) : part;
   }
   return table;

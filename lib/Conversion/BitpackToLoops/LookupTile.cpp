@@ -357,9 +357,9 @@ private:
     }
     for (int64_t p = 0; p < tile.pixels; ++p) {
       Values at;
-      for (int64_t i = 0; i < tile.tableBits(); ++i)
+      for (int64_t i = 0; i < target.parts(tile.tableBits()); ++i)
         at.push_back(b.add(b.add(in.field, t), i * in.fieldStride + p * count));
-      Value table = emitLookupTable(b, target, in.rows, in.fields, at);
+      Value table = spread(emitLookupTable(b, target, in.rows, in.fields, at));
       for (int64_t r = 0; r < tile.shared; ++r) {
         Value &sum = sums[r * tile.pixels + p];
         Value found = lookup(table, indices[r]);
@@ -378,15 +378,17 @@ private:
                                   llvm::MaybeAlign(type.getNumElements()));
   }
 
-  /// A table in every part of a register that a shuffle treats alone.
   Value loadTable(Value at) {
-    int64_t entries = target.entries();
-    Value table = load(b.vec(entries, b.getI8Type()), in.tables, at);
-    if (entries == target.lanes)
+    return spread(load(b.vec(target.entries(), b.getI8Type()), in.tables, at));
+  }
+
+  /// A table in every part of a register that a shuffle treats alone.
+  Value spread(Value table) {
+    if (target.entries() == target.lanes)
       return table;
     SmallVector<int64_t> mask;
     for (int64_t i = 0; i < target.lanes; ++i)
-      mask.push_back(i % entries);
+      mask.push_back(i % target.entries());
     return vector::ShuffleOp::create(b, table, table, mask);
   }
 

@@ -27,10 +27,16 @@ struct LookupTarget {
   /// Bits of a channel that one ready row is for: 64 rows of 64 bytes, or 256
   /// of 16.
   int64_t rowBits() const { return group == 4 ? 2 : 1; }
+  /// Ready rows that a table of `bits` bits of each channel is the sum of.
+  int64_t parts(int64_t bits) const {
+    return llvm::divideCeil(bits, rowBits());
+  }
   /// Tables of a word of 64 channels; the last may be of fewer channels.
   int64_t wordTables() const { return llvm::divideCeil(64, group); }
   /// Tables of a pixel.
   int64_t tables(int64_t words) const { return words * wordTables(); }
+  /// Registers of channels that a table made in a register may serve.
+  int64_t mostShared() const { return accumulators > 16 ? 4 : 2; }
   /// Lookups whose sum surely fits a byte, for codes of `planes` bits.
   int64_t byteLookups(int64_t planes) const {
     return 255 / (group * ((int64_t(1) << planes) - 1));
@@ -58,10 +64,9 @@ struct LookupTile {
   /// nothing is known of them.
   int64_t run = 0;
   /// With 1x1 filters a table serves one pixel: it is made in a register, for
-  /// as many registers of output channels (1 to mostShared). 0: tables are read
-  /// from memory, for one register.
+  /// as many registers of output channels (at most mostShared() of the target).
+  /// 0: tables are read from memory, for one register.
   int64_t shared = 0;
-  static constexpr int64_t mostShared = 4;
   int64_t pixelStep = 1;              // from an output pixel to the next
   int64_t tapStepX = 1, tapStepY = 1; // from a tap to the next
 
@@ -100,24 +105,16 @@ int64_t getLookupPixels(const LookupTarget &target, int64_t width,
 std::vector<uint8_t> getLookupRows(const LookupTarget &target,
                                    const LookupTile &tile);
 
-/// For targets whose rows are for one bit: where the rows of the tables of a
-/// word lie, as i16 bytes of getLookupRows for one bit of the channels, in
-/// elements [at, at + wordTables) of `fields`; up to lookupFieldSlack elements
-/// behind them are overwritten.
+/// Where rows of the tables of a word of 64 channels lie, as i16 bytes of
+/// getLookupRows for rowBits() bits of the channels, in elements [at, at +
+/// wordTables) of `fields`; up to lookupFieldSlack elements behind them are
+/// overwritten. `words` are the addresses in `acts` (flat, i64) of these bits.
 void emitLookupFields(LoopBuilder &b, const LookupTarget &target,
-                      mlir::Value acts, mlir::Value word, mlir::Value fields,
-                      mlir::Value at);
+                      mlir::Value acts, mlir::ValueRange words,
+                      mlir::Value fields, mlir::Value at);
 constexpr int64_t lookupFieldSlack = 5;
 
-/// For other targets: stores the tables of 64 channels to bytes [to, to +
-/// wordTables * entries) of `tables`. `words` are the addresses in `acts`
-/// (flat, i64) of their tableBits() words, `rows` is getLookupRows.
-void emitLookupTables(LoopBuilder &b, const LookupTarget &target,
-                      const LookupTile &tile, mlir::Value rows,
-                      mlir::Value acts, mlir::ValueRange words,
-                      mlir::Value tables, mlir::Value to);
-
-/// The table whose rows `fields` names at `at`, for each of its tableBits().
+/// The table whose rows `fields` names at `at`, one for each of its parts.
 mlir::Value emitLookupTable(LoopBuilder &b, const LookupTarget &target,
                             mlir::Value rows, mlir::Value fields,
                             mlir::ValueRange at);
@@ -148,7 +145,7 @@ struct LookupOperands {
   /// channels.
   mlir::Value weights, block;
   /// Where tables are made in registers: getLookupRows, and what
-  /// emitLookupFields stored. Bit i of table t of pixel p is element
+  /// emitLookupFields stored. Part i of table t of pixel p is element
   /// field + i * fieldStride + p * tables(words) + t.
   mlir::Value rows = {}, fields = {}, field = {};
   int64_t fieldStride = 0;

@@ -71,8 +71,7 @@ public:
     tile.columns = tile.ring = c.size;
     tile.pixelStep = c.stride;
     tile.tapStepX = tile.tapStepY = c.dilation;
-    if (target.rowBits() == 1)
-      tile.shared = c.shared;
+    tile.shared = std::min(c.shared, target.mostShared());
     // The second pixels of pairs are those of the right half.
     tile.pixels = getLookupPixels(
         target, c.paired ? c.outSize() / 2 : c.outSize(), tile.shared);
@@ -114,6 +113,7 @@ public:
 private:
   /// Registers of channels of a tile.
   int64_t registers() const { return std::max<int64_t>(1, tile.shared); }
+  int64_t parts() const { return target.parts(tile.tableBits()); }
   int64_t tableBytes() const {
     return c.size * c.size * target.tables(c.words) * target.entries();
   }
@@ -233,30 +233,35 @@ private:
       for (int64_t word = 0; word < c.words; ++word) {
         Value pixel = b.add(b.mul(operands.row, c.size),
                             b.add(operands.column, x * c.stride));
-        Values words = wordsOf(b, b.add(b.mul(pixel, c.words), word));
-        for (int64_t p = 0; p < c.planesA; ++p)
-          emitLookupFields(b, target, arguments[0], words[p], operands.fields,
-                           b.index(p * operands.fieldStride + x * count +
-                                   word * target.wordTables()));
+        findWord(b, arguments, b.add(b.mul(pixel, c.words), word),
+                 operands.fields, operands.fieldStride,
+                 x * count + word * target.wordTables());
       }
+  }
+
+  /// Where the rows of the tables of a word lie, part p in elements from at + p
+  /// * stride on.
+  void findWord(LoopBuilder &b, ValueRange arguments, Value word, Value fields,
+                int64_t stride, int64_t at) {
+    Values words = wordsOf(b, word);
+    for (int64_t p = 0; p < parts(); ++p) {
+      size_t first = p * target.rowBits();
+      auto part = ValueRange(words).slice(
+          first, std::min<size_t>(target.rowBits(), words.size() - first));
+      emitLookupFields(b, target, arguments[0], part, fields,
+                       b.index(at + p * stride));
+    }
   }
 
   void emitTables(LoopBuilder &b, ValueRange arguments, Value word) {
     int64_t entries = target.entries();
     Value to = b.mul(word, target.wordTables() * entries);
-    Values words = wordsOf(b, word), at;
-    if (target.rowBits() == 2)
-      return emitLookupTables(b, target, tile, arguments[1], arguments[0],
-                              words, arguments[2], to);
     int64_t stride = target.wordTables() + lookupFieldSlack;
-    Value fields =
-        b.local(MemRefType::get({tile.tableBits() * stride}, b.getI16Type()));
-    for (auto [p, word] : llvm::enumerate(words))
-      emitLookupFields(b, target, arguments[0], word, fields,
-                       b.index(p * stride));
+    Value fields = b.local(MemRefType::get({parts() * stride}, b.getI16Type()));
+    findWord(b, arguments, word, fields, stride, 0);
     for (int64_t t = 0; t < target.wordTables(); ++t) {
       Values at;
-      for (int64_t p = 0; p < tile.tableBits(); ++p)
+      for (int64_t p = 0; p < parts(); ++p)
         at.push_back(b.index(p * stride + t));
       b.store(emitLookupTable(b, target, arguments[1], fields, at),
               arguments[2], b.add(to, t * entries));
