@@ -316,7 +316,9 @@ def BitpackSelectKernels : Pass<"bitpack-select-kernels", "::mlir::func::FuncOp"
     producer writes the form that its readers want; a `bitpack.relayout` is made
     where a kernel reads another one. Until here all codes lie in planes, so
     that no layout is fixed earlier. The predicted time of a contraction with its
-    epilogue, on one thread at batch 1, is its `hwgq.predicted_ns`.
+    epilogue, on one thread at batch 1, is its `hwgq.predicted_ns`. Where the
+    rows of a matrix are dynamic, a kernel is chosen by the mean over one image
+    and many of how often it takes the time of the best.
 
     A forced kernel that does not fit an op gives way to the best of the others,
     with a remark.

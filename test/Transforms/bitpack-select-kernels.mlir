@@ -122,3 +122,15 @@ func.func @products(%q: tensor<2x7x16x!hwgq.code<u2>, #bitpack.layout<planes>>, 
     : tensor<2x7x0x!hwgq.code<u2>, #bitpack.layout<planes>>, tensor<2x7x0x!hwgq.code<u2>, #bitpack.layout<planes>> -> tensor<2x7x7xi32>
   return %a, %b : tensor<2x7x7xi32>, tensor<2x7x7xi32>
 }
+
+// With a dynamic batch one image and many count alike: what is best for one may take far longer for many.
+// VBMI-LABEL: func.func @batches
+func.func @batches(%one: tensor<1x1024x!hwgq.code<u6>, #bitpack.layout<planes>>, %any: tensor<?x1024x!hwgq.code<u6>, #bitpack.layout<planes>>)
+    -> (tensor<1x256xi32>, tensor<?x256xi32>) {
+  %w = bitpack.constant dense<3> : tensor<8192xi64> as tensor<256x1024x!hwgq.code<u2>, #bitpack.layout<planes, block = 8>>
+  // VBMI: bitpack.matmul %arg0, {{.*}}kernel = "popcount"
+  %a = bitpack.matmul %one, %w : tensor<1x1024x!hwgq.code<u6>, #bitpack.layout<planes>>, tensor<256x1024x!hwgq.code<u2>, #bitpack.layout<planes, block = 8>> -> tensor<1x256xi32>
+  // VBMI: bitpack.matmul {{.*}}kernel = "dot8"
+  %b = bitpack.matmul %any, %w : tensor<?x1024x!hwgq.code<u6>, #bitpack.layout<planes>>, tensor<256x1024x!hwgq.code<u2>, #bitpack.layout<planes, block = 8>> -> tensor<?x256xi32>
+  return %a, %b : tensor<1x256xi32>, tensor<?x256xi32>
+}

@@ -78,9 +78,14 @@ static bool looksUpPairs(const Contraction &c) {
          c.resultType().getDimSize(2) > 1;
 }
 
+/// Whether lookups are in tables of 64 entries.
+static bool hasWideTables(const KernelTarget &target) {
+  return target.has("avx512vbmi") && target.vectorBytes == 64;
+}
+
 double bitpack::lookupCeiling(const Contraction &c,
                               const KernelTarget &target) {
-  bool wide = target.has("avx512vbmi") && target.vectorBytes == 64;
+  bool wide = hasWideTables(target);
   double rate =
       target.has("neon") ? (looksUpPairs(c) ? onArm(target, 350, 300) : 175)
       : looksUpPairs(c)  ? (wide ? 1120 : byWidth(target, 860, 640, 345))
@@ -149,32 +154,36 @@ double bitpack::popcountCost(const Contraction &c, const KernelTarget &target) {
          alignGroupsCost(c) + weightTraffic(c, c.weightCode().getBits());
 }
 
-double bitpack::lookupCost(const Contraction &c, const KernelTarget &target) {
-  bool wide = target.has("avx512vbmi") && target.vectorBytes == 64;
+/// A table of a 1x1 filter or a matrix is made in a register, again for each
+/// few registers of channels; what is left is to find its rows.
+static double lookupInRegistersCost(const Contraction &c,
+                                    const KernelTarget &target) {
+  bool neon = target.has("neon"), wide = hasWideTables(target);
+  int64_t most = neon || target.vectorBytes == 64 ? 4 : 2;
+  int64_t blocks = llvm::divideCeil(c.groupOutChannels(), target.vectorBytes);
+  int64_t shared = llvm::divideCeil(blocks, llvm::divideCeil(blocks, most));
+  constexpr double kWide[] = {380, 560, 640, 700};
+  double rate = neon   ? 150
+                : wide ? kWide[shared - 1]
+                       : byWidth(target, 480, 340, 205);
+  constexpr double kFind = 1.2; // ns a word
+  int64_t lanes = target.vectorBytes * shared;
+  return paddedMacs(c, 64, lanes, c.positions()) *
+             double(c.weightCode().getBits()) / rate +
+         inputPixels(c) * groupWords(c) * double(c.inputCode().getBits()) *
+             kFind;
+}
+
+/// With tables in memory, a row of them for each of the image.
+static double lookupInMemoryCost(const Contraction &c,
+                                 const KernelTarget &target) {
+  bool wide = hasWideTables(target);
   double rate = wide                 ? 790
                 : target.has("neon") ? 150
                                      : byWidth(target, 540, 420, 225);
-  double words = inputPixels(c) * groupWords(c);
-  double tables = words * (wide ? 11 : 16);
+  double tables = inputPixels(c) * groupWords(c) * (wide ? 11 : 16);
   int64_t positions = c.positions(), tableBits = c.inputCode().getBits();
-  int64_t lanes = target.vectorBytes;
-  constexpr int64_t kFewRows = 8;
-  bool oneTap = c.window.kernel[0] * c.window.kernel[1] == 1;
-  bool inRegisters = wide && oneTap && !looksUpPairs(c);
-  if (inRegisters) {
-    // Tables are made again for each 4 registers of channels; what is left of
-    // them is where their rows are found.
-    constexpr double kRates[] = {380, 560, 640, 700};
-    int64_t blocks = llvm::divideCeil(c.groupOutChannels(), lanes);
-    int64_t shared = llvm::divideCeil(blocks, llvm::divideCeil(blocks, 4));
-    rate = kRates[shared - 1];
-    lanes *= shared;
-    tables = 0;
-  }
-  if (c.isMatMul && (positions < kFewRows || !wide)) {
-    // A table serves one tap only, and few rows fill no tile.
-    rate /= positions < kFewRows ? 3 : 2;
-  } else if (looksUpPairs(c)) {
+  if (looksUpPairs(c)) {
     rate = wide                 ? 1050
            : target.has("neon") ? onArm(target, 300, 255)
                                 : byWidth(target, 760, 570, 295);
@@ -183,16 +192,23 @@ double bitpack::lookupCost(const Contraction &c, const KernelTarget &target) {
     tables /= 2;
     tableBits = 2;
   }
-  double macs = paddedMacs(c, 64, lanes, positions);
+  double macs = paddedMacs(c, 64, target.vectorBytes, positions);
   // A table of each 6 (or 4) channels of a pixel is a sum of ready rows, made
   // beside the lookups of the row before where the window moves by one.
-  bool beside = wide && !c.isMatMul && c.window.kernel[0] > 1 &&
-                c.window.strides[0] == 1 && c.window.strides[1] == 1;
+  bool beside = wide && c.window.kernel[0] > 1 && c.window.strides[0] == 1 &&
+                c.window.strides[1] == 1;
   double each = (wide ? 0.3 : 0.1) + (wide ? 0.25 : 0.1) * double(tableBits);
-  double bits = c.weightCode().getBits();
-  double find = inRegisters ? words * double(tableBits) * 1.2 : 0;
-  return macs * bits / rate + tables * each * (beside ? 0.6 : 1) + find +
-         alignGroupsCost(c) + weightTraffic(c, bits * 8 / (wide ? 6 : 4));
+  return macs * double(c.weightCode().getBits()) / rate +
+         tables * each * (beside ? 0.6 : 1);
+}
+
+double bitpack::lookupCost(const Contraction &c, const KernelTarget &target) {
+  bool oneTap = c.window.kernel[0] * c.window.kernel[1] == 1;
+  double indexBits = 8.0 / (hasWideTables(target) ? 6 : 4);
+  return (oneTap && !looksUpPairs(c) ? lookupInRegistersCost(c, target)
+                                     : lookupInMemoryCost(c, target)) +
+         alignGroupsCost(c) +
+         weightTraffic(c, c.weightCode().getBits() * indexBits);
 }
 
 double bitpack::amxCost(const Contraction &c, const KernelTarget &) {
