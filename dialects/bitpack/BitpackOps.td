@@ -36,7 +36,8 @@ def Bitpack_LayoutAttr : AttrDef<Bitpack_Dialect, "Layout"> {
     ```
     `block` > 0 marks weights: `block` output channels lie side by side.
     Bits beyond the channels, lanes beyond K and the halo are 0. `halo` is
-    top, left, bottom, right.
+    top, left, bottom, right. A row is followed by the left side of the next:
+    with `halo = [1, 1, 2, 0]` each row of the image has zeros on both sides.
     Form `bytes` holds one code a byte; the bytes of a pixel are filled up with
     0 to a multiple of `align` (1 unless it says otherwise):
     ```
@@ -174,9 +175,10 @@ def Bitpack_Conv2DOp : Bitpack_Op<"conv2d"> {
          -> tensor<?x8x8x32x!hwgq.code<u2>, #bitpack.layout<planes>>
     ```
     Constraints: those of `hwgq.conv2d` and `hwgq.threshold`, and C6 the halo
-    of a packed input is at least `pads`; C7 packed weights have a block; C8
-    `joined` divides `groups`, of codes on both sides, and there is a code type
-    that holds 0 and the numbers of the weights.
+    of a packed input is at least `pads`, where its left side counts as right
+    side, too, if it has more rows below than `pads`; C7 packed weights have a
+    block; C8 `joined` divides `groups`, of codes on both sides, and there is a
+    code type that holds 0 and the numbers of the weights.
   }];
   let arguments = (ins Bitpack_PackedOrFloat:$input, Bitpack_PackedOrFloat:$weight,
                        DenseI64ArrayAttr:$strides, DenseI64ArrayAttr:$pads,

@@ -291,7 +291,7 @@ def HwgqToBitpack : Pass<"hwgq-to-bitpack", "::mlir::func::FuncOp"> {
     %q = hwgq.threshold %a {...} : tensor<?x8x8x32xi32> -> tensor<?x8x8x32x!hwgq.code<u2>>
     ==>
     %q = bitpack.conv2d %x, %w {pads = ..., thresholds = ...}
-         : tensor<?x8x8x64x!hwgq.code<u2>, #bitpack.layout<planes, halo = [1, 1, 1, 1]>>,
+         : tensor<?x8x8x64x!hwgq.code<u2>, #bitpack.layout<planes, halo = [1, 1, 2, 0]>>,
            tensor<32x3x3x64x!hwgq.code<b1>, #bitpack.layout<planes, block = 8>>
         -> tensor<?x8x8x32x!hwgq.code<u2>, #bitpack.layout<planes>>
     ```

@@ -3,7 +3,8 @@
 // Chooses a layout for every tensor of codes from its uses and rewrites the
 // ops that touch codes, in order. Layouts:
 //   weights       planes, 8 output channels side by side
-//   all others    planes, with the halo of the widest convolution that reads it
+//   all others    planes, with the halo of the widest convolution that reads
+//                 it, whose sides neighbouring rows share
 //
 //===----------------------------------------------------------------------===//
 #include "PackConstant.h"
@@ -99,6 +100,20 @@ private:
                                  layout);
   }
 
+  /// Lets a row have what lies right of it in common with the next one, whose
+  /// left side it is, and the last row with one more below it, unless that
+  /// takes more memory.
+  static void shareSides(RankedTensorType type, SmallVector<int64_t> &halo) {
+    int64_t saved = std::min(halo[1], halo[3]);
+    if (saved == 0)
+      return;
+    int64_t side = std::max(halo[1], halo[3]);
+    int64_t rows = type.getDimSize(1) + halo[0] + halo[2];
+    int64_t enough = llvm::divideCeil(type.getDimSize(2) + side, saved);
+    if (rows >= enough)
+      halo = {halo[0], side, halo[2] + 1, 0};
+  }
+
   /// The packed type that the uses of `value` ask for.
   RankedTensorType packedType(Value value) {
     bool onlyWeights =
@@ -112,6 +127,7 @@ private:
         if (use.getOperandNumber() == 0 && isCodes(conv.getWeight()))
           for (unsigned i = 0; i < 4; ++i)
             halo[i] = std::max(halo[i], conv.getPads()[i]);
+    shareSides(cast<RankedTensorType>(value.getType()), halo);
     return withLayout(value.getType(),
                       LayoutAttr::get(builder.getContext(), "planes", halo));
   }

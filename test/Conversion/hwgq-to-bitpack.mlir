@@ -2,12 +2,13 @@
 // RUN: hwgq-opt %s --split-input-file --hwgq-to-bitpack --hwgq-to-bitpack --verify-diagnostics | FileCheck %s
 
 // The threshold joins its convolution; its input gets the halo that the
-// convolution pads with, and so does the result for the next one.
+// convolution pads with, and so does the result for the next one, whose rows
+// have what lies right of them in common with the next row.
 // CHECK-LABEL: func.func @chain
 // CHECK: %[[Q:.*]] = bitpack.quantize %{{.*}} -> tensor<?x8x8x64x!hwgq.code<u2>, #bitpack.layout<planes, halo = [1, 0, 2, 1]>>
 // CHECK: %[[W:.*]] = bitpack.constant {{.*}} as tensor<32x3x3x64x!hwgq.code<b1>, #bitpack.layout<planes, block = 8>>
 // CHECK: %[[Y:.*]] = bitpack.conv2d %[[Q]], %[[W]] {{.*}}direction = array<i8: 1>{{.*}}pads = array<i64: 1, 0, 2, 1>{{.*}}thresholds = dense<{{.*}}1, 5, 9
-// CHECK-SAME: -> tensor<?x9x7x32x!hwgq.code<u2>, #bitpack.layout<planes, halo = [2, 2, 2, 2]>>
+// CHECK-SAME: -> tensor<?x9x7x32x!hwgq.code<u2>, #bitpack.layout<planes, halo = [2, 2, 3, 0]>>
 // CHECK: %[[Z:.*]] = bitpack.conv2d %[[Y]]
 // CHECK-SAME: -> tensor<?x9x7x8xi32>
 // CHECK: hwgq.affine %[[Z]]
@@ -60,6 +61,27 @@ func.func @floats(%x: tensor<?x64xf32>) -> (tensor<?x8xf32>, tensor<?x8xf32>, te
   %q = hwgq.quantize %x {step = #hwgq.sign<">=">} : tensor<?x64xf32> -> tensor<?x64x!hwgq.code<b1>>
   %c = hwgq.matmul %q, %w : tensor<?x64x!hwgq.code<b1>>, tensor<8x64xf32> -> tensor<?x8xf32>
   return %a, %b, %c : tensor<?x8xf32>, tensor<?x8xf32>, tensor<?x8xf32>
+}
+
+// -----
+
+// The widest pads of all readers make the halo; rows share sides where a row
+// more is no more memory.
+// CHECK-LABEL: func.func @sides
+// CHECK: bitpack.quantize {{.*}} -> tensor<1x6x6x64x!hwgq.code<b1>, #bitpack.layout<planes, halo = [1, 2, 2, 0]>>
+// CHECK: bitpack.quantize {{.*}} -> tensor<1x1x9x64x!hwgq.code<b1>, #bitpack.layout<planes, halo = [0, 1, 0, 1]>>
+func.func @sides(%x: tensor<1x6x6x64xf32>, %z: tensor<1x1x9x64xf32>) -> (tensor<1x7x7x8xi32>, tensor<1x6x6x8xi32>, tensor<1x1x9x8xi32>) {
+  %q = hwgq.quantize %x {step = #hwgq.sign<">=">} : tensor<1x6x6x64xf32> -> tensor<1x6x6x64x!hwgq.code<b1>>
+  %p = hwgq.quantize %z {step = #hwgq.sign<">=">} : tensor<1x1x9x64xf32> -> tensor<1x1x9x64x!hwgq.code<b1>>
+  %w = hwgq.constant dense<85> : tensor<256xi8> as tensor<8x2x2x64x!hwgq.code<b1>>
+  %v = hwgq.constant dense<85> : tensor<192xi8> as tensor<8x1x3x64x!hwgq.code<b1>>
+  %a = hwgq.conv2d %q, %w {strides = array<i64: 1, 1>, pads = array<i64: 1, 0, 1, 2>, dilations = array<i64: 1, 1>, groups = 1 : i64}
+       : tensor<1x6x6x64x!hwgq.code<b1>>, tensor<8x2x2x64x!hwgq.code<b1>> -> tensor<1x7x7x8xi32>
+  %b = hwgq.conv2d %q, %v {strides = array<i64: 1, 1>, pads = array<i64: 0, 1, 0, 1>, dilations = array<i64: 1, 1>, groups = 1 : i64}
+       : tensor<1x6x6x64x!hwgq.code<b1>>, tensor<8x1x3x64x!hwgq.code<b1>> -> tensor<1x6x6x8xi32>
+  %c = hwgq.conv2d %p, %v {strides = array<i64: 1, 1>, pads = array<i64: 0, 1, 0, 1>, dilations = array<i64: 1, 1>, groups = 1 : i64}
+       : tensor<1x1x9x64x!hwgq.code<b1>>, tensor<8x1x3x64x!hwgq.code<b1>> -> tensor<1x1x9x8xi32>
+  return %a, %b, %c : tensor<1x7x7x8xi32>, tensor<1x6x6x8xi32>, tensor<1x1x9x8xi32>
 }
 
 // -----

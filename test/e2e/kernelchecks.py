@@ -76,14 +76,18 @@ def random_window(rng, size):
 
 
 def code_conv(program, batch, size, c, k, a, w, window, groups=1, out=None):
-    x, xv = program.quantize(*program.input((batch, *size, c)), a)
-    weights = program.weights((k, *window.kernel, c // groups), w)
-    acc = conv_codes(xv, weights[1], window, groups)
-    y = program.contraction((x, xv), weights, acc, (program.code(a), program.code(w)), "i32", window, groups)
+    y = conv_of(program, program.quantize(*program.input((batch, *size, c)), a), k, a, w, window, groups)
     if out:
         program.output(*program.threshold(*y, out), program.code(out))
     else:
         program.output(*y, "i32")
+
+
+def conv_of(program, x, k, a, w, window, groups=1):
+    """The sums of a convolution of codes `x` of type `a`."""
+    weights = program.weights((k, *window.kernel, x[1].shape[3] // groups), w)
+    acc = conv_codes(x[1], weights[1], window, groups)
+    return program.contraction(x, weights, acc, (program.code(a), program.code(w)), "i32", window, groups)
 
 
 def code_matmul(program, m, c, k, a, w, out=None):

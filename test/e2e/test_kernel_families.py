@@ -6,7 +6,7 @@ import sys
 import pytest
 
 import programs
-from kernelchecks import OUTPUTS, check_forced, check_variants, code_conv, code_matmul, random_window
+from kernelchecks import OUTPUTS, check_forced, check_variants, code_conv, code_matmul, conv_of, random_window
 from kernelnets import CODES, Program, Window
 
 sys.path.insert(0, str(programs.ROOT / "benchmarks"))
@@ -227,3 +227,31 @@ def test_joined_groups(tmp_path, kernel, target):
         check_variants(tmp_path, program, kernel, [target])
     else:
         check_forced(tmp_path, program, kernel, target)
+
+
+@pytest.mark.parametrize("kernel, target", [("generic", "x86-64-v3"), ("popcount", "host"), ("popcount", "x86-64-v2"), ("popcount", "aarch64"),
+                                            ("lookup", "host"), ("lookup", "x86-64-v3"), ("dot8", "x86-64-v3"), ("dot8", "icelake-server"),
+                                            ("dot8-amx", "sapphirerapids")])
+def test_shared_sides(tmp_path, kernel, target):
+    """Rows that share their borders: one image a window, one image that all windows read, and results in between."""
+    program = Program(680)
+    windows = [Window((3, 3), pads=(1, 1, 1, 1)), Window((5, 4), pads=(2, 2, 1, 1)), Window((3, 3), pads=(0, 1, 0, 1)),
+               Window((3, 2), (2, 1), (1, 1, 2, 1)), Window((2, 3), (1, 2), (0, 1, 1, 2), (1, 2)),
+               Window((3, 3), pads=(2, 2, 2, 2)),  # no output between the rows
+               Window((1, 1), pads=(0, 2, 1, 1)), Window((1, 2), pads=(1, 2, 0, 2))]  # more outputs than a row has pixels
+    a, w = ("u2", "b1") if kernel == "lookup" else ("s2", "u2, -1, 1")
+    for window in windows:
+        code_conv(program, 2, (13, 13), 33, 17, a, w, window, out="u2")
+    image = program.quantize(*program.input((2, 9, 6, 64)), "b1")
+    for window in windows:
+        program.output(*conv_of(program, image, 20, "b1", "b1", window), "i32")
+    chain = program.quantize(*program.input((2, 7, 7, 40)), "u1")
+    for window in windows[:3]:
+        chain = program.threshold(*conv_of(program, chain, 70, "u1", "b1", window), "u1")
+    program.output(*chain, program.code("u1"))
+    if kernel in VARIANTS:
+        check_variants(tmp_path, program, kernel, [target])
+    else:
+        check_forced(tmp_path, program, kernel, target)
+    text = programs.run("hwgq-compile", tmp_path / "net.mlir", "--to=bitpack", "-o", "/dev/stdout").stdout
+    assert "halo = [2, 2, 3, 0]" in text and "halo = [1, 1, 2, 0]" in text

@@ -9,9 +9,9 @@ using namespace hwgq;
 static constexpr int64_t kMatrixRows = 256;
 
 AmxShape::AmxShape(const ConvLoops &conv) {
-  form = conv.op.isMatMul                         ? Form::Matrix
-         : conv.strideX == 1 && conv.strideY == 1 ? Form::Run
-                                                  : Form::Rows;
+  bool runs = conv.strideX == 1 && conv.strideY == 1 &&
+              conv.output.width <= conv.input.fullWidth();
+  form = conv.op.isMatMul ? Form::Matrix : runs ? Form::Run : Form::Rows;
   chooseWindow(conv);
   chooseTasks(conv);
   chooseBlock(conv);

@@ -114,7 +114,8 @@ void forEachTile(
     llvm::function_ref<void(mlir::Value, mlir::Value, mlir::Value, int64_t)>
         tile);
 
-/// The memory of an input as [N][rows][elements of a row]; a matrix is one row.
+/// The memory of an input as [N][rows][elements of a row and of the halo in
+/// front of the next]; a matrix is one row.
 mlir::Value viewRows(LoopBuilder &b, const ConvLoops &conv, const Image &image);
 
 // One emitter a kernel; `weight` is the converted operand.

@@ -345,12 +345,21 @@ void hwgq::forEachTile(
 Value hwgq::viewRows(LoopBuilder &b, const ConvLoops &conv,
                      const Image &image) {
   constexpr int64_t kDynamic = ShapedType::kDynamic;
-  if (!conv.op.isMatMul)
-    return b.reshape(image.memory,
-                     {kDynamic, image.fullHeight(), image.rowSize()},
-                     image.batch);
   auto type = cast<MemRefType>(image.memory.getType());
   OpFoldResult one = b.getIndexAttr(1);
+  if (!conv.op.isMatMul) {
+    int64_t height = image.fullHeight(), row = image.rowSize();
+    int64_t length = row + image.left * image.pixelSize();
+    auto rows = MemRefType::get(
+        {kDynamic, height, length}, type.getElementType(),
+        StridedLayoutAttr::get(b.getContext(), 0, {height * row, row, 1}));
+    return memref::ReinterpretCastOp::create(
+        b, rows, image.memory, OpFoldResult(b.getIndexAttr(0)),
+        ArrayRef<OpFoldResult>{image.batch, b.getIndexAttr(height),
+                               b.getIndexAttr(length)},
+        ArrayRef<OpFoldResult>{b.getIndexAttr(height * row),
+                               b.getIndexAttr(row), one});
+  }
   OpFoldResult size = b.mul(image.batch, image.pixelSize());
   return memref::ReinterpretCastOp::create(
       b, MemRefType::get({1, 1, kDynamic}, type.getElementType()), image.memory,

@@ -251,7 +251,7 @@ private:
   }
 
   /// The words of a column that its tables are made of, from word `word` on.
-  /// Second pixels behind the row are of no output.
+  /// Second pixels behind the last column that outputs read are of no output.
   Values wordsOf(const Place &place, Value word) {
     Values words;
     Value first = b.add(place.row, b.mul(word, in.planes));
@@ -262,8 +262,10 @@ private:
       return words;
     }
     Value second = b.add(place.column, strip * conv.strideX);
+    int64_t last = in.left - conv.left + (out.width - 1) * conv.strideX +
+                   (conv.kw - 1) * conv.dilationX;
     if (out.width % (2 * strip))
-      second = b.min(second, b.index(in.fullWidth() - 1));
+      second = b.min(second, b.index(last));
     for (Value x : {place.column, second})
       words.push_back(b.add(first, b.mul(x, in.pixelSize())));
     return words;
@@ -333,11 +335,12 @@ private:
   };
 
   /// The place of the row that the next output row adds, at a column, in the
-  /// slot of the first row of this one. Behind the image it is made of the last
-  /// row, and not read.
+  /// slot of the first row of this one. Behind the last row that outputs read
+  /// it is made of that, and not read.
   Place nextRow(const Strip &at, Value column) {
     Value y = b.add(at.first, tile.ring);
-    Value inside = b.min(y, b.index(in.fullHeight() - 1));
+    int64_t last = in.top - conv.top + out.height - 1 + tile.ring - 1;
+    Value inside = b.min(y, b.index(last));
     return advance(rowAt(at.task, at.n, inside, at.x0, y), column);
   }
 

@@ -162,7 +162,8 @@ struct Image {
   int64_t rowSize() const { return fullWidth() * pixelSize(); }
   int64_t imageSize() const { return fullHeight() * rowSize(); }
 
-  /// The flat index of pixel (n, y, x); y and x may point into the halo.
+  /// The flat index of pixel (n, y, x); y and x may point into the halo, x into
+  /// the left side of the next row, too.
   mlir::Value at(LoopBuilder &b, mlir::Value n, mlir::Value y,
                  mlir::Value x) const;
   /// Zeroes what is no code in row y, and above and below it in the first and

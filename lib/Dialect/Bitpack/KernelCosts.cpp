@@ -221,7 +221,9 @@ double bitpack::amxCost(const Contraction &c, const KernelTarget &) {
     int64_t height = std::max<int64_t>(1, c.resultType().getDimSize(1));
     int64_t width = std::max<int64_t>(1, c.resultType().getDimSize(2));
     bool runs = c.window.strides[0] == 1 && c.window.strides[1] == 1;
-    int64_t full = width + c.window.pads[1] + c.window.pads[3];
+    LayoutAttr layout = getLayout(c.inputType());
+    int64_t full =
+        c.inputType().getDimSize(2) + layout.getLeft() + layout.getRight();
     positions = runs ? (height - 1) * full + width
                      : height * int64_t(llvm::alignTo(width, kTile));
   }

@@ -115,9 +115,12 @@ LogicalResult bitpack::Conv2DOp::verify() {
     return emitOpError("channels do not match");
   if (isPacked(x)) { // C6
     LayoutAttr layout = getLayout(x);
-    for (unsigned i = 0; i < 4; ++i)
-      if (layout.getHalo()[i] < getPads()[i])
-        return emitOpError("the halo of the input is smaller than the pads");
+    // Right of a row lies the left side of the next one, where there is one.
+    bool below = layout.getBottom() > getPads()[2];
+    int64_t right = layout.getRight() + (below ? layout.getLeft() : 0);
+    if (layout.getTop() < getPads()[0] || layout.getLeft() < getPads()[1] ||
+        layout.getBottom() < getPads()[2] || right < getPads()[3])
+      return emitOpError("the halo of the input is smaller than the pads");
   }
   if (std::optional<int64_t> joined = getJoined()) { // C8
     auto code = dyn_cast<CodeType>(w.getElementType());

@@ -28,6 +28,16 @@ func.func @constant_c1() {
 
 // -----
 
+// The last row has no left side of a next one.
+func.func @conv2d_c6_below(%x: tensor<1x8x8x64x!hwgq.code<u2>, #bitpack.layout<planes, halo = [1, 1, 1, 0]>>, %w: tensor<8x3x3x64x!hwgq.code<b1>, #bitpack.layout<planes, block = 8>>) {
+  // expected-error @+1 {{the halo of the input is smaller than the pads}}
+  %0 = bitpack.conv2d %x, %w {strides = array<i64: 1, 1>, pads = array<i64: 1, 1, 1, 1>, dilations = array<i64: 1, 1>, groups = 1 : i64}
+    : tensor<1x8x8x64x!hwgq.code<u2>, #bitpack.layout<planes, halo = [1, 1, 1, 0]>>, tensor<8x3x3x64x!hwgq.code<b1>, #bitpack.layout<planes, block = 8>> -> tensor<1x8x8x8xi32>
+  return
+}
+
+// -----
+
 func.func @conv2d_c6(%x: tensor<1x8x8x64x!hwgq.code<u2>, #bitpack.layout<planes>>, %w: tensor<8x3x3x64x!hwgq.code<b1>, #bitpack.layout<planes, block = 8>>) {
   // expected-error @+1 {{the halo of the input is smaller than the pads}}
   %0 = bitpack.conv2d %x, %w {strides = array<i64: 1, 1>, pads = array<i64: 1, 1, 1, 1>, dilations = array<i64: 1, 1>, groups = 1 : i64}
