@@ -22,7 +22,7 @@ public:
       return failure();
     conv.alignGroups(b);
     chooseTile();
-    tile.run = getLookupRun(target, tile, *codes, conv.groupIn);
+    tile.run = getLookupRun(target, tile, *codes);
     prepareWeights(*codes);
     int64_t covered = blocksOfGroup * target.lanes;
     shortSums = Epilogue::prefers16(conv) && tile.sumBits() == 16;
@@ -81,8 +81,7 @@ private:
 
   /// Nanoseconds of the tables of one row (or pixel).
   double tableCost() {
-    return 0.8 *
-           double(target.tables(tile.words) * tile.tableBits() / fields()) *
+    return 0.8 * double(pixelTables() * tile.tableBits() / fields()) *
            double(conv.op.isMatMul ? 1 : out.width);
   }
 
@@ -91,7 +90,7 @@ private:
     tile.planesW = w.getBits();
     tile.kh = conv.kh;
     tile.kw = conv.kw;
-    tile.words = llvm::divideCeil(conv.groupIn, 64);
+    tile.channels = conv.groupIn;
     tile.pixelStep = conv.kw == 1 ? 1 : conv.strideX;
     tile.tapStepX = conv.dilationX;
     tile.tapStepY = conv.dilationY;
@@ -184,29 +183,38 @@ private:
         valid,
         b.add(b.mul(b.div(block, blocksOfGroup), conv.groupOut), inGroup),
         b.index(0));
-    int64_t taps = tile.kh * tile.kw * tile.words;
-    b.loop(taps, [&](Value tap) {
-      Value word = b.rem(tap, tile.words), t = b.div(tap, tile.words);
-      Value kx = b.rem(t, tile.kw), ky = b.div(t, tile.kw);
-      for (int64_t q = 0; q < tile.planesW; ++q) {
-        Value at = b.add(b.mul(b.div(k, width), taps), tap);
-        at = b.add(b.mul(b.add(b.mul(at, tile.planesW), q), width),
-                   b.rem(k, width));
-        Value bits = b.select(valid, b.load(words, at), b.i64(0));
-        Value row =
-            b.add(b.mul(b.add(b.mul(block, tile.planesW), q), tile.kh), ky);
-        Value table = b.add(b.mul(row, target.tables(tile.words)),
-                            b.mul(word, target.wordTables()));
-        Value to =
-            b.add(b.mul(b.add(b.mul(table, tile.kw), kx), target.lanes), lane);
-        for (int64_t j = 0; j < target.wordTables(); ++j) {
-          Value index = b.andi(b.shr(bits, b.i64(j * target.group)),
-                               b.i64(target.entries() - 1));
-          b.store(arith::TruncIOp::create(b, b.getI8Type(), index), memory,
-                  b.add(to, j * tile.kw * target.lanes));
+    b.loop(tile.kh * tile.kw, [&](Value tap) {
+      eachWord([&](Value word, int64_t count) {
+        Value kx = b.rem(tap, tile.kw), ky = b.div(tap, tile.kw);
+        for (int64_t q = 0; q < tile.planesW; ++q) {
+          Value at = b.add(b.mul(b.div(k, width), tile.kh * tile.kw), tap);
+          at = b.add(b.mul(at, tile.words()), word);
+          at = b.add(b.mul(b.add(b.mul(at, tile.planesW), q), width),
+                     b.rem(k, width));
+          Value bits = b.select(valid, b.load(words, at), b.i64(0));
+          Value row =
+              b.add(b.mul(b.add(b.mul(block, tile.planesW), q), tile.kh), ky);
+          Value table = b.add(b.mul(row, pixelTables()),
+                              b.mul(word, target.wordTables()));
+          Value to = b.add(
+              b.mul(b.add(b.mul(table, tile.kw), kx), target.lanes), lane);
+          for (int64_t j = 0; j < count; ++j) {
+            Value index = b.andi(b.shr(bits, b.i64(j * target.group)),
+                                 b.i64(target.entries() - 1));
+            b.store(arith::TruncIOp::create(b, b.getI8Type(), index), memory,
+                    b.add(to, j * tile.kw * target.lanes));
+          }
         }
-      }
+      });
     });
+  }
+
+  /// body(word, tables of it): the last word may have fewer than the others.
+  void eachWord(llvm::function_ref<void(Value, int64_t)> body) {
+    int64_t whole = tile.channels / 64;
+    b.loop(whole, [&](Value word) { body(word, target.wordTables()); });
+    if (whole < tile.words())
+      body(b.index(whole), pixelTables() - whole * target.wordTables());
   }
 
   //===--------------------------------------------------------------------===//
@@ -214,10 +222,10 @@ private:
   //===--------------------------------------------------------------------===//
 
   /// Of tables, or of where their rows lie.
+  int64_t pixelTables() const { return target.tables(tile.channels); }
   int64_t pixelBytes() const {
-    return target.tables(tile.words) * (tile.shared
-                                            ? 2 * target.parts(tile.tableBits())
-                                            : target.entries());
+    return pixelTables() * (tile.shared ? 2 * target.parts(tile.tableBits())
+                                        : target.entries());
   }
   int64_t rowBytes() const { return tile.columns * pixelBytes(); }
 
@@ -226,7 +234,7 @@ private:
     return target.parts(tile.tableBits()) * fieldStride();
   }
   int64_t fieldStride() const {
-    return tile.columns * target.tables(tile.words) + lookupFieldSlack;
+    return tile.columns * pixelTables() + lookupFields;
   }
 
   /// A column of tables: where the words of its row of the image begin, its
@@ -238,14 +246,14 @@ private:
   Place advance(const Place &place, Value columns) {
     int64_t step = conv.kw == 1 ? conv.strideX : 1;
     return {place.row, b.add(place.column, b.mul(columns, step)),
-            b.add(place.number, b.mul(columns, target.tables(tile.words))),
+            b.add(place.number, b.mul(columns, pixelTables())),
             b.add(place.tables, b.mul(columns, pixelBytes()))};
   }
   /// The first column of row y (of the image with its halo) for outputs from x0
   /// on, with the slot of row `slot`.
   Place rowAt(const Task &task, Value n, Value y, Value x0, Value slot) {
     Value row = b.mul(b.add(b.mul(n, in.fullHeight()), y), in.rowSize());
-    return {b.add(row, b.mul(task.group, tile.words * in.planes)),
+    return {b.add(row, b.mul(task.group, tile.words() * in.planes)),
             b.add(b.mul(x0, conv.strideX), in.left - conv.left), b.index(0),
             b.add(base, b.mul(b.rem(slot, tile.ring), rowBytes()))};
   }
@@ -276,10 +284,21 @@ private:
     findRows(row, low, high);
     if (tile.shared)
       return;
-    b.loop(b.mul(low, tile.words), b.mul(high, tile.words), 1, [&](Value word) {
-      Value t = b.mul(word, target.wordTables());
-      for (int64_t i = 0; i < target.wordTables(); ++i)
-        buildTable(row, b.add(t, i));
+    auto build = [&](Value first, int64_t count) {
+      for (int64_t i = 0; i < count; ++i)
+        buildTable(row, b.add(first, i));
+    };
+    if (tile.channels % 64 == 0) // all words of the columns alike
+      return b.loop(b.mul(low, tile.words()), b.mul(high, tile.words()), 1,
+                    [&](Value word) {
+                      build(b.mul(word, target.wordTables()),
+                            target.wordTables());
+                    });
+    b.loop(low, high, 1, [&](Value x) {
+      eachWord([&](Value word, int64_t count) {
+        build(b.add(b.mul(x, pixelTables()), b.mul(word, target.wordTables())),
+              count);
+      });
     });
   }
 
@@ -288,7 +307,7 @@ private:
   void findRows(const Place &row, Value low, Value high) {
     b.loop(low, high, 1, [&](Value x) {
       Place place = advance(row, x);
-      b.loop(tile.words, [&](Value word) {
+      b.loop(tile.words(), [&](Value word) {
         Value t = b.add(place.number, b.mul(word, target.wordTables()));
         Values words = wordsOf(place, word);
         for (auto [p, part] : llvm::enumerate(partsOf(words)))
@@ -440,7 +459,7 @@ private:
 
   void emitMatrix(const Task &task) {
     Value zero = b.index(0);
-    Value words = b.mul(task.group, tile.words * in.planes);
+    Value words = b.mul(task.group, tile.words() * in.planes);
     auto part = [&](Value x, int64_t count) {
       buildColumns({words, x, zero, base}, zero, b.index(count));
       b.loop(task.block0, task.block1, 1, [&](Value block) {
@@ -467,7 +486,7 @@ private:
                             column, weights, b.mul(block, registers())};
     operands.rows = rows;
     operands.fields = found;
-    operands.field = fieldAt(0, b.mul(column, target.tables(tile.words)));
+    operands.field = fieldAt(0, b.mul(column, pixelTables()));
     operands.fieldStride = fieldStride();
     emitLookupTile(b, target, part, operands, results,
                    next ? BetweenLookups(between) : BetweenLookups());

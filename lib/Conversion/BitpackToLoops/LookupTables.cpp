@@ -32,8 +32,8 @@ bool hwgq::canPair(const LookupTarget &target, const LookupTile &tile) {
 }
 
 int64_t hwgq::getLookupRun(const LookupTarget &target, const LookupTile &tile,
-                           ArrayRef<uint8_t> codes, int64_t channels) {
-  int64_t count = target.tables(tile.words), row = tile.kw * channels;
+                           ArrayRef<uint8_t> codes) {
+  int64_t count = target.tables(tile.channels), row = tile.kw * tile.channels;
   int64_t most = 255 / ((int64_t(1) << tile.planesA) - 1), run = count;
   // sums[t]: bits of one in the tables before t of a filter row.
   SmallVector<int64_t> sums(count + 1);
@@ -41,7 +41,7 @@ int64_t hwgq::getLookupRun(const LookupTarget &target, const LookupTile &tile,
     for (int64_t q = 0; q < tile.planesW; ++q) {
       std::fill(sums.begin(), sums.end(), 0);
       for (int64_t i = 0; i < row; ++i) {
-        int64_t c = i % channels;
+        int64_t c = i % tile.channels;
         int64_t t = c / 64 * target.wordTables() + c % 64 / target.group;
         sums[t + 1] += codes[i] >> q & 1;
       }
@@ -79,7 +79,7 @@ static Value constantHalves(LoopBuilder &b, ArrayRef<int16_t> values) {
 /// Bits 6 t to 6 t + 5 of a word as bits 6 to 11 of element t, of which the
 /// first wordTables() are wanted: rows of 64 bytes.
 static Value sixes(LoopBuilder &b, Value word) {
-  constexpr int64_t count = 16;
+  constexpr int64_t count = lookupFields;
   SmallVector<int8_t> places;
   SmallVector<int16_t> masks;
   for (int64_t t = 0; t < count; ++t) {
@@ -116,7 +116,7 @@ static Value nibbles(LoopBuilder &b, ValueRange words) {
         b.broadcast(b.vec(1, b.getI64Type()), word));
   };
   Value numbers = vector::InterleaveOp::create(b, bytesOf(even), bytesOf(odd));
-  VectorType type = b.vec(16, b.getI16Type());
+  VectorType type = b.vec(lookupFields, b.getI16Type());
   return b.shl(arith::ExtUIOp::create(b, type, numbers),
                b.splat(type, int64_t(4)));
 }
@@ -148,6 +148,6 @@ Value hwgq::emitLookupTable(LoopBuilder &b, const LookupTarget &target,
 
 int64_t hwgq::getLookupWeightBytes(const LookupTarget &target,
                                    const LookupTile &tile, int64_t blocks) {
-  return blocks * tile.planesW * tile.kh * target.tables(tile.words) * tile.kw *
-         target.lanes;
+  return blocks * tile.planesW * tile.kh * target.tables(tile.channels) *
+         tile.kw * target.lanes;
 }

@@ -18,7 +18,7 @@ public:
         bytes(b.vec(target.lanes, b.getI8Type())),
         halves(b.vec(target.lanes / 2, b.getI16Type())),
         sumType(b.vec(target.lanes / 2, b.getIntegerType(tile.sumBits()))),
-        count(target.tables(tile.words)) {
+        count(target.tables(tile.channels)) {
     byteLookups = target.byteLookups(tile.planesA);
     int64_t parts =
         llvm::divideCeil(tile.kw, std::min<int64_t>(maxSharing, byteLookups));

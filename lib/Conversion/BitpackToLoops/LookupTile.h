@@ -34,7 +34,10 @@ struct LookupTarget {
   /// Tables of a word of 64 channels; the last may be of fewer channels.
   int64_t wordTables() const { return llvm::divideCeil(64, group); }
   /// Tables of a pixel.
-  int64_t tables(int64_t words) const { return words * wordTables(); }
+  int64_t tables(int64_t channels) const {
+    return channels / 64 * wordTables() +
+           llvm::divideCeil(channels % 64, group);
+  }
   /// Registers of channels that a table made in a register may serve.
   int64_t mostShared() const { return accumulators > 16 ? 4 : 2; }
   /// Lookups whose sum surely fits a byte, for codes of `planes` bits.
@@ -56,9 +59,9 @@ struct LookupTile {
   /// upper halves of its bytes, and `pixels` counts pairs.
   bool paired = false;
   int64_t kh = 1, kw = 1;
-  int64_t words = 1;   // 64-channel words of a pixel
-  int64_t columns = 1; // pixels of a row of tables
-  int64_t ring = 1;    // rows of tables; row y lies in slot y % ring
+  int64_t channels = 64; // of a pixel, in words of 64
+  int64_t columns = 1;   // pixels of a row of tables
+  int64_t ring = 1;      // rows of tables; row y lies in slot y % ring
   /// Tables of a filter row side by side whose lookups, of all taps, fit a byte
   /// together (for pairs: each of their sums), as the weights are; 0 where
   /// nothing is known of them.
@@ -70,9 +73,10 @@ struct LookupTile {
   int64_t pixelStep = 1;              // from an output pixel to the next
   int64_t tapStepX = 1, tapStepY = 1; // from a tap to the next
 
+  int64_t words() const { return llvm::divideCeil(channels, 64); }
   /// An upper bound of the sums.
   int64_t bound() const {
-    return kh * kw * words * 64 * ((int64_t(1) << planesA) - 1) *
+    return kh * kw * channels * ((int64_t(1) << planesA) - 1) *
            ((int64_t(1) << planesW) - 1);
   }
   /// Bits of the sums that a tile makes.
@@ -92,7 +96,7 @@ bool canPair(const LookupTarget &target, const LookupTile &tile);
 /// LookupTile::run of weights with these codes, [channel][ky][kx][channels]:
 /// the sum of a run is the largest code times its bits of one at most.
 int64_t getLookupRun(const LookupTarget &target, const LookupTile &tile,
-                     llvm::ArrayRef<uint8_t> codes, int64_t channels);
+                     llvm::ArrayRef<uint8_t> codes);
 
 /// Pixels (or pairs) of a tile in rows of `width` of them; `shared` as in
 /// LookupTile.
@@ -107,12 +111,12 @@ std::vector<uint8_t> getLookupRows(const LookupTarget &target,
 
 /// Where rows of the tables of a word of 64 channels lie, as i16 bytes of
 /// getLookupRows for rowBits() bits of the channels, in elements [at, at +
-/// wordTables) of `fields`; up to lookupFieldSlack elements behind them are
-/// overwritten. `words` are the addresses in `acts` (flat, i64) of these bits.
+/// 16) of `fields`, of which those of the channels mean something. `words` are
+/// the addresses in `acts` (flat, i64) of these bits.
 void emitLookupFields(LoopBuilder &b, const LookupTarget &target,
                       mlir::Value acts, mlir::ValueRange words,
                       mlir::Value fields, mlir::Value at);
-constexpr int64_t lookupFieldSlack = 5;
+constexpr int64_t lookupFields = 16;
 
 /// The table whose rows `fields` names at `at`, one for each of its parts.
 mlir::Value emitLookupTable(LoopBuilder &b, const LookupTarget &target,
@@ -136,8 +140,8 @@ inline mlir::Value getLookupChannel(LoopBuilder &b, const LookupTarget &target,
 
 /// Where a tile finds its operands.
 struct LookupOperands {
-  /// memref<? x i8>, 64-byte aligned, rows of columns * tables(words) * entries
-  /// bytes from byte `base` on.
+  /// memref<? x i8>, 64-byte aligned, rows of columns * tables(channels) *
+  /// entries bytes from byte `base` on.
   mlir::Value tables, base;
   /// The first tap of the first pixel.
   mlir::Value row, column;
@@ -146,7 +150,7 @@ struct LookupOperands {
   mlir::Value weights, block;
   /// Where tables are made in registers: getLookupRows, and what
   /// emitLookupFields stored. Part i of table t of pixel p is element
-  /// field + i * fieldStride + p * tables(words) + t.
+  /// field + i * fieldStride + p * tables(channels) + t.
   mlir::Value rows = {}, fields = {}, field = {};
   int64_t fieldStride = 0;
 };

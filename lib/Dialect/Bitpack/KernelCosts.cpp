@@ -83,6 +83,23 @@ static bool hasWideTables(const KernelTarget &target) {
   return target.has("avx512vbmi") && target.vectorBytes == 64;
 }
 
+/// Tables of a pixel of one group, of 6 or 4 channels within a word each.
+static int64_t tablesOfPixel(const Contraction &c, const KernelTarget &target) {
+  int64_t group = hasWideTables(target) ? 6 : 4, channels = c.groupInChannels();
+  return channels / 64 * int64_t(llvm::divideCeil(64, group)) +
+         int64_t(llvm::divideCeil(channels % 64, group));
+}
+
+/// The work of lookups for vectors of output channels, in products of words of
+/// 64 channels.
+static double lookupMacs(const Contraction &c, const KernelTarget &target,
+                         int64_t lanes, int64_t positions) {
+  double channels =
+      64 * double(tablesOfPixel(c, target)) / (hasWideTables(target) ? 11 : 16);
+  return paddedMacs(c, 1, lanes, positions) * channels /
+         double(c.groupInChannels());
+}
+
 double bitpack::lookupCeiling(const Contraction &c,
                               const KernelTarget &target) {
   bool wide = hasWideTables(target);
@@ -168,7 +185,7 @@ static double lookupInRegistersCost(const Contraction &c,
                        : byWidth(target, 480, 340, 205);
   constexpr double kFind = 1.2; // ns a word
   int64_t lanes = target.vectorBytes * shared;
-  return paddedMacs(c, 64, lanes, c.positions()) *
+  return lookupMacs(c, target, lanes, c.positions()) *
              double(c.weightCode().getBits()) / rate +
          inputPixels(c) * groupWords(c) * double(c.inputCode().getBits()) *
              kFind;
@@ -181,7 +198,7 @@ static double lookupInMemoryCost(const Contraction &c,
   double rate = wide                 ? 790
                 : target.has("neon") ? 150
                                      : byWidth(target, 540, 420, 225);
-  double tables = inputPixels(c) * groupWords(c) * (wide ? 11 : 16);
+  double tables = inputPixels(c) * double(c.groups * tablesOfPixel(c, target));
   int64_t positions = c.positions(), tableBits = c.inputCode().getBits();
   if (looksUpPairs(c)) {
     rate = wide                 ? 1050
@@ -192,7 +209,7 @@ static double lookupInMemoryCost(const Contraction &c,
     tables /= 2;
     tableBits = 2;
   }
-  double macs = paddedMacs(c, 64, target.vectorBytes, positions);
+  double macs = lookupMacs(c, target, target.vectorBytes, positions);
   // A table of each 6 (or 4) channels of a pixel is a sum of ready rows, made
   // beside the lookups of the row before where the window moves by one.
   bool beside = wide && c.window.kernel[0] > 1 && c.window.strides[0] == 1 &&

@@ -48,12 +48,13 @@ std::vector<Line> align(const std::vector<uint8_t> &bytes) {
 
 /// A square convolution over an input that is already padded.
 struct Case {
-  int64_t size, words, channels, planesA, planesW, filter, stride, dilation;
+  int64_t size, inputs, channels, planesA, planesW, filter, stride, dilation;
   bool ones;
   bool paired = false;
   bool half = false;  // a weight is 1 in half of its bits, and runs are known
   int64_t shared = 0; // registers of channels, where tables are in registers
 
+  int64_t words() const { return llvm::divideCeil(inputs, 64); }
   int64_t outSize() const {
     return (size - dilation * (filter - 1) - 1) / stride + 1;
   }
@@ -67,7 +68,7 @@ public:
     tile.planesW = c.planesW;
     tile.paired = c.paired;
     tile.kh = tile.kw = c.filter;
-    tile.words = c.words;
+    tile.channels = c.inputs;
     tile.columns = tile.ring = c.size;
     tile.pixelStep = c.stride;
     tile.tapStepX = tile.tapStepY = c.dilation;
@@ -78,14 +79,17 @@ public:
     blocks =
         llvm::alignTo(llvm::divideCeil(c.channels, target.lanes), registers());
     std::mt19937_64 rng(1);
-    for (int64_t i = 0; i < c.size * c.size * c.words * c.planesA; ++i)
+    for (int64_t i = 0; i < c.size * c.size * c.words() * c.planesA; ++i)
       acts.push_back(c.ones ? ~0ull : rng());
-    for (int64_t i = 0;
-         i < blocks * target.lanes * c.filter * c.filter * c.words * c.planesW;
+    for (int64_t i = 0; i < blocks * target.lanes * c.filter * c.filter *
+                                c.words() * c.planesW;
          ++i)
-      weights.push_back(c.half ? 0x5555555555555555 : c.ones ? ~0ull : rng());
+      weights.push_back((c.half   ? 0x5555555555555555
+                         : c.ones ? ~0ull
+                                  : rng()) &
+                        wordMask(i / c.planesW % c.words()));
     if (c.half)
-      tile.run = getLookupRun(target, tile, weightCodes(), 64 * c.words);
+      tile.run = getLookupRun(target, tile, weightCodes());
   }
   int64_t run() const { return tile.run; }
 
@@ -111,18 +115,23 @@ public:
   }
 
 private:
+  /// The bits of a word that stand for channels.
+  uint64_t wordMask(int64_t word) const {
+    return llvm::maskTrailingOnes<uint64_t>(
+        std::min<int64_t>(64, c.inputs - word * 64));
+  }
   /// Registers of channels of a tile.
   int64_t registers() const { return std::max<int64_t>(1, tile.shared); }
   int64_t parts() const { return target.parts(tile.tableBits()); }
   int64_t tableBytes() const {
-    return c.size * c.size * target.tables(c.words) * target.entries();
+    return c.size * c.size * target.tables(c.inputs) * target.entries();
   }
   int64_t outElements() const {
     return c.outSize() * c.outSize() * blocks * target.lanes;
   }
   uint64_t weight(int64_t k, int64_t ky, int64_t kx, int64_t word,
                   int64_t q) const {
-    return weights[(((k * c.filter + ky) * c.filter + kx) * c.words + word) *
+    return weights[(((k * c.filter + ky) * c.filter + kx) * c.words() + word) *
                        c.planesW +
                    q];
   }
@@ -131,7 +140,7 @@ private:
     std::vector<uint8_t> codes;
     for (int64_t k = 0; k < blocks * target.lanes; ++k)
       for (int64_t tap = 0; tap < c.filter * c.filter; ++tap)
-        for (int64_t i = 0; i < 64 * c.words; ++i) {
+        for (int64_t i = 0; i < c.inputs; ++i) {
           uint8_t code = 0;
           for (int64_t q = 0; q < c.planesW; ++q)
             code |= (weight(k, tap / c.filter, tap % c.filter, i / 64, q) >>
@@ -147,13 +156,13 @@ private:
     int64_t total = 0;
     for (int64_t ky = 0; ky < c.filter; ++ky)
       for (int64_t kx = 0; kx < c.filter; ++kx)
-        for (int64_t word = 0; word < c.words; ++word)
+        for (int64_t word = 0; word < c.words(); ++word)
           for (int64_t p = 0; p < c.planesA; ++p)
             for (int64_t q = 0; q < c.planesW; ++q)
               total += int64_t(llvm::popcount(
                            acts[(((y * c.stride + ky * c.dilation) * c.size +
                                   x * c.stride + kx * c.dilation) *
-                                     c.words +
+                                     c.words() +
                                  word) *
                                     c.planesA +
                                 p] &
@@ -167,7 +176,7 @@ private:
     for (int64_t block = 0; block < blocks; ++block)
       for (int64_t q = 0; q < c.planesW; ++q)
         for (int64_t ky = 0; ky < c.filter; ++ky)
-          for (int64_t t = 0; t < target.tables(c.words); ++t)
+          for (int64_t t = 0; t < target.tables(c.inputs); ++t)
             for (int64_t kx = 0; kx < c.filter; ++kx)
               for (int64_t lane = 0; lane < target.lanes; ++lane) {
                 uint64_t word = weight(block * target.lanes +
@@ -187,7 +196,7 @@ private:
     Type i64 = builder.getI64Type(), i32 = builder.getI32Type(),
          i8 = builder.getI8Type();
     LoopBuilder b(builder.getUnknownLoc(), builder, options);
-    int64_t words = c.size * c.size * c.words;
+    int64_t words = c.size * c.size * c.words();
     MemRefType types[] = {
         MemRefType::get({words * c.planesA}, i64),
         MemRefType::get({rowBytes}, i8), MemRefType::get({tableBytes()}, i8),
@@ -213,7 +222,10 @@ private:
           if (tile.shared)
             findTables(b, arguments, shape, operands);
           else
-            b.loop(words, [&](Value word) { emitTables(b, arguments, word); });
+            b.loop(c.size * c.size, [&](Value pixel) {
+              for (int64_t word = 0; word < c.words(); ++word)
+                emitTables(b, arguments, pixel, word);
+            });
           emitLookupTile(b, target, shape, operands, sums);
           k = first;
           store(b, shape, sums, arguments[4], k, y, x);
@@ -223,17 +235,17 @@ private:
   /// Where the rows of the tables of a tile of pixels lie.
   void findTables(LoopBuilder &b, ValueRange arguments, const LookupTile &shape,
                   LookupOperands &operands) {
-    int64_t count = target.tables(c.words);
+    int64_t count = target.tables(c.inputs);
     operands.rows = arguments[1];
     operands.field = b.index(0);
-    operands.fieldStride = shape.pixels * count + lookupFieldSlack;
+    operands.fieldStride = shape.pixels * count + lookupFields;
     operands.fields = b.local(
         MemRefType::get({c.planesA * operands.fieldStride}, b.getI16Type()));
     for (int64_t x = 0; x < shape.pixels; ++x)
-      for (int64_t word = 0; word < c.words; ++word) {
+      for (int64_t word = 0; word < c.words(); ++word) {
         Value pixel = b.add(b.mul(operands.row, c.size),
                             b.add(operands.column, x * c.stride));
-        findWord(b, arguments, b.add(b.mul(pixel, c.words), word),
+        findWord(b, arguments, b.add(b.mul(pixel, c.words()), word),
                  operands.fields, operands.fieldStride,
                  x * count + word * target.wordTables());
       }
@@ -253,18 +265,21 @@ private:
     }
   }
 
-  void emitTables(LoopBuilder &b, ValueRange arguments, Value word) {
-    int64_t entries = target.entries();
-    Value to = b.mul(word, target.wordTables() * entries);
-    int64_t stride = target.wordTables() + lookupFieldSlack;
+  void emitTables(LoopBuilder &b, ValueRange arguments, Value pixel,
+                  int64_t word) {
+    int64_t count = target.tables(c.inputs), first = word * target.wordTables();
+    int64_t stride = lookupFields;
     Value fields = b.local(MemRefType::get({parts() * stride}, b.getI16Type()));
-    findWord(b, arguments, word, fields, stride, 0);
-    for (int64_t t = 0; t < target.wordTables(); ++t) {
+    findWord(b, arguments, b.add(b.mul(pixel, c.words()), word), fields, stride,
+             0);
+    for (int64_t t = first; t < std::min(count, first + target.wordTables());
+         ++t) {
       Values at;
       for (int64_t p = 0; p < parts(); ++p)
-        at.push_back(b.index(p * stride + t));
+        at.push_back(b.index(p * stride + t - first));
       b.store(emitLookupTable(b, target, arguments[1], fields, at),
-              arguments[2], b.add(to, t * entries));
+              arguments[2],
+              b.mul(b.add(b.mul(pixel, count), t), target.entries()));
     }
   }
 
@@ -275,8 +290,9 @@ private:
     for (int64_t p = 0; p < c.planesA; ++p)
       result.push_back(b.add(b.mul(word, c.planesA), p));
     if (c.paired) // behind the image nobody reads it
-      result.push_back(b.min(b.add(word, c.outSize() / 2 * c.stride * c.words),
-                             b.index(c.size * c.size * c.words - 1)));
+      result.push_back(
+          b.min(b.add(word, c.outSize() / 2 * c.stride * c.words()),
+                b.index(c.size * c.size * c.words() - 1)));
     return result;
   }
 
@@ -322,77 +338,77 @@ protected:
   static void SetUpTestSuite() { initializeJit(); }
 };
 
-// size, words, channels, planesA, planesW, filter, stride, dilation, all bits
+// size, inputs, channels, planesA, planesW, filter, stride, dilation, all bits
 // one
 TEST_F(LookupTileTest, RestOfARow) {
-  checkOnEveryForm({11, 1, 10, 2, 1, 3, 1, 1, false});
+  checkOnEveryForm({11, 28, 10, 2, 1, 3, 1, 1, false});
 }
 TEST_F(LookupTileTest, Bits) {
-  checkOnEveryForm({5, 3, 70, 1, 1, 3, 1, 1, true});
+  checkOnEveryForm({5, 192, 70, 1, 1, 3, 1, 1, true});
 }
 TEST_F(LookupTileTest, StrideAndPlanes) {
-  checkOnEveryForm({9, 2, 40, 2, 2, 3, 2, 1, false});
+  checkOnEveryForm({9, 100, 40, 2, 2, 3, 2, 1, false});
 }
 TEST_F(LookupTileTest, Dilation) {
-  checkOnEveryForm({8, 1, 24, 3, 1, 3, 1, 2, true});
+  checkOnEveryForm({8, 64, 24, 3, 1, 3, 1, 2, true});
 }
 // A byte holds fewer lookups than the filter has taps.
 TEST_F(LookupTileTest, WideCodes) {
-  checkOnEveryForm({6, 1, 32, 5, 3, 4, 1, 1, true});
+  checkOnEveryForm({6, 64, 32, 5, 3, 4, 1, 1, true});
 }
 TEST_F(LookupTileTest, OneByOne) {
-  checkOnEveryForm({5, 3, 64, 4, 1, 1, 1, 1, true});
+  checkOnEveryForm({5, 192, 64, 4, 1, 1, 1, 1, true});
 }
 // Two outputs in each byte, which is full behind 42 (or 63) lookups.
 TEST_F(LookupTileTest, Pairs) {
-  checkOnEveryForm({10, 1, 70, 1, 1, 3, 1, 1, false, true});
+  checkOnEveryForm({10, 33, 70, 1, 1, 3, 1, 1, false, true});
 }
 TEST_F(LookupTileTest, PairsOfOnes) {
-  checkOnEveryForm({8, 3, 64, 1, 1, 5, 1, 1, true, true});
+  checkOnEveryForm({8, 192, 64, 1, 1, 5, 1, 1, true, true});
 }
 TEST_F(LookupTileTest, PairsWithStrideAndPlanes) {
-  checkOnEveryForm({9, 2, 40, 1, 2, 2, 2, 1, false, true});
+  checkOnEveryForm({9, 128, 40, 1, 2, 2, 2, 1, false, true});
 }
 TEST_F(LookupTileTest, LongSumsOfPairs) {
-  checkOnEveryForm({4, 130, 16, 1, 4, 1, 1, 1, true, true});
+  checkOnEveryForm({4, 8320, 16, 1, 4, 1, 1, 1, true, true});
 }
 // Bytes that are as full as the weights let them be.
 TEST_F(LookupTileTest, LongRuns) {
-  checkOnEveryForm({9, 2, 64, 2, 1, 3, 1, 1, true, false, true});
+  checkOnEveryForm({9, 128, 64, 2, 1, 3, 1, 1, true, false, true});
 }
 TEST_F(LookupTileTest, LongRunsOfPairs) {
-  checkOnEveryForm({10, 3, 64, 1, 1, 3, 1, 1, true, true, true});
+  checkOnEveryForm({10, 192, 64, 1, 1, 3, 1, 1, true, true, true});
 }
 TEST_F(LookupTileTest, LongRunsOfOneTap) {
-  checkOnEveryForm({5, 3, 64, 2, 2, 1, 1, 1, true, false, true});
+  checkOnEveryForm({5, 192, 64, 2, 2, 1, 1, 1, true, false, true});
 }
 // Tables in registers, where a table serves no other tap.
 TEST_F(LookupTileTest, Shared) {
-  checkOnEveryForm({7, 2, 250, 2, 1, 1, 1, 1, false, false, false, 4});
+  checkOnEveryForm({7, 97, 250, 2, 1, 1, 1, 1, false, false, false, 4});
 }
 TEST_F(LookupTileTest, SharedByOne) {
-  checkOnEveryForm({11, 3, 64, 1, 1, 1, 1, 1, true, false, false, 1});
+  checkOnEveryForm({11, 192, 64, 1, 1, 1, 1, 1, true, false, false, 1});
 }
 TEST_F(LookupTileTest, SharedRunsAndPlanes) {
-  checkOnEveryForm({9, 3, 180, 2, 2, 1, 2, 1, true, false, true, 3});
+  checkOnEveryForm({9, 150, 180, 2, 2, 1, 2, 1, true, false, true, 3});
 }
 TEST_F(LookupTileTest, LongSharedSums) {
-  checkOnEveryForm({3, 40, 128, 5, 2, 1, 1, 1, true, false, false, 2});
+  checkOnEveryForm({3, 2560, 128, 5, 2, 1, 1, 1, true, false, false, 2});
 }
 // Sums of more than 16 bits, widened within a filter row.
 TEST_F(LookupTileTest, LongSums) {
-  checkOnEveryForm({3, 50, 16, 5, 1, 3, 1, 1, true});
+  checkOnEveryForm({3, 3200, 16, 5, 1, 3, 1, 1, true});
 }
 
 TEST(LookupRun, IsTheLongestThatFits) {
   LookupTarget target = getLookupTarget(forms[0].options);
   LookupTile tile;
-  tile.words = 2;
+  tile.channels = 128;
   tile.planesA = 2;
   tile.kw = 3;
   // Two filter rows of one channel. 85 bits of one in a run are a full byte.
   std::vector<uint8_t> codes(2 * 3 * 128);
-  auto run = [&] { return getLookupRun(target, tile, codes, 128); };
+  auto run = [&] { return getLookupRun(target, tile, codes); };
   EXPECT_EQ(run(), 22);
   std::fill(codes.begin() + 384, codes.begin() + 384 + 85, 1);
   EXPECT_EQ(run(), 22);
