@@ -11,7 +11,7 @@ from engines import FLOAT, INT8, Unavailable, call
 from graphs import THREE_BY_THREE
 from measure import BINARY, Column, measure_graph, measure_layer, milliseconds, progress, stem
 from rows import layer_row, network_row, peers_that_ran
-from turns import interleave
+from turns import all_ran, interleave
 
 HOST = Column("hwgq")
 AVX2 = Column("hwgq", "x86-64-v3")
@@ -23,8 +23,8 @@ LIMIT = {False: 25, True: 5}  # minutes
 @dataclass
 class Bar:
     """One demand: `figure` must be at least (or, with `most`, at most) `need`; None: not measured.
-    `limit` is the figure if every layer ran at the best ceiling of the target. A figure is `disturbed`
-    where something that it is built on had no undisturbed turn."""
+    `limit` is the figure if every layer ran at the best ceiling of the target. `built_on` are the outcomes
+    with the turns that it comes from: it is disturbed where one of them had no undisturbed turn."""
 
     text: str
     figure: float | None
@@ -34,7 +34,11 @@ class Bar:
     summit: float | None = None
     reason: str = ""
     limit: float | None = None
-    disturbed: bool = False
+    built_on: tuple = ()
+
+    @property
+    def disturbed(self):
+        return any(outcome.get("disturbed") for outcome in self.built_on)
 
     @property
     def reached(self):
@@ -62,13 +66,13 @@ def geometric_mean(values):
 
 
 class Judge:
-    """Measures what the bars need on a machine and collects them. `disturbed` holds from the first
-    disturbed time that a figure is built on until its bar."""
+    """Measures what the bars need on a machine and collects them. `noted` are the outcomes that the
+    next bar is built on."""
 
     def __init__(self, bench, ceilings, quick):
         self.bench, self.ceilings, self.quick, self.bars = bench, ceilings, quick, []
         self.layers, self.reports, self.layer_rows, self.network_rows = {}, {}, [], []
-        self.disturbed = False
+        self.noted = {}
         isas = {c["isa"] for c in ceilings["ceilings"] if c["present"]}
         self.amx, self.avx2 = "amx-int8" in isas, "avx2" in isas
         # The machine without AMX is this one without it, for hwgq and for the peers.
@@ -79,14 +83,14 @@ class Judge:
                                     AVX2 if self.avx2 else None) if c]
 
     def add(self, *arguments, **options):
-        bar = Bar(*arguments, **options, disturbed=self.disturbed)
-        self.disturbed = False
+        bar = Bar(*arguments, **options, built_on=tuple(self.noted.values()))
+        self.noted = {}
         self.bars.append(bar)
         print(bar, flush=True)
 
     def note(self, outcome):
         """The outcome, for the bar that is built on it."""
-        self.disturbed |= outcome.get("disturbed", False)
+        self.noted[id(outcome)] = outcome
         return outcome
 
     # Layers.
@@ -271,7 +275,7 @@ class Judge:
             model, x = self.bench.network("resnet18", "file", 1)
             timers = {n: self.bench.engine(HOST, n).prepare(model, x)[0] for n in (1, 2)}
             # Both take their turns while both processors are undisturbed, which is rarer.
-            turns = interleave(self.bench, timers, 2 * self.bench.seconds, threads=2, patience=10 * self.bench.patience)
+            turns = all_ran(interleave(self.bench, timers, self.bench.seconds, threads=2, patience=20 * self.bench.patience))
             one, two = (self.note(milliseconds(turns[n])) for n in (1, 2))
             self.add(text, one["ms"] / two["ms"], 1.8)
         except Unavailable as error:
@@ -318,5 +322,6 @@ def run_bars(bench, quick, ceilings):
     if not judge.vbmi:
         print("left out: the bars of machines with AVX-512 VBMI")
     bars = [{"text": b.text, "figure": b.figure, "need": b.need, "most": b.most, "unit": b.unit, "reached": b.reached,
-             "reason": b.reason, "limit": b.limit, "disturbed": b.disturbed} for b in judge.bars]
+             "reason": b.reason, "limit": b.limit, "disturbed": b.disturbed,
+             **{key: sum(outcome.get(key, 0) for outcome in b.built_on) for key in ("counted", "turns")}} for b in judge.bars]
     return {"ceilings": judge.ceilings["ceilings"], "layers": judge.layer_rows, "networks": judge.network_rows, "bars": bars}, failed

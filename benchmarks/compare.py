@@ -60,7 +60,7 @@ def parse():
     add("--rounds", type=int, help="turns that every engine gets, undisturbed ones if the machine allows (default: 7; 5 for quick bars)")
     add("--seconds", type=float, default=0.05, help="of a turn; those of networks are twice as long (default: 0.05)")
     add("--patience", type=float, metavar="TIMES",
-        help="times as long as the rounds take that disturbed turns are tried again (default: 1.5; 0.5 for quick bars)")
+        help="times as long as the rounds take that disturbed turns are tried again (default: 2; 0.5 for quick bars)")
     add("--no-amx", action="store_true", help="hold the peers to a machine without AMX")
     add("--models", type=Path, help="where graphs are kept between runs (default: a folder in BUILD/benchmarks)")
     add("--json", metavar="FILE", help="write everything measured")
@@ -194,7 +194,7 @@ def main():
     bin_dir = arguments.build / "bin"
     if not (bin_dir / "hwgq-ceilings").exists():
         sys.exit(f"error: {bin_dir}/hwgq-ceilings is missing: build first (scripts/demo.sh builds)")
-    patience = (0.5 if arguments.quick else 1.5) if arguments.patience is None else arguments.patience
+    patience = (0.5 if arguments.quick else 2) if arguments.patience is None else arguments.patience
     rounds = arguments.rounds or (5 if arguments.quick else 7)
     start = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:

@@ -3,7 +3,7 @@ best of the forced ones, layer by layer, in turns of one run."""
 
 from engines import Unavailable
 from measure import Column, compile_all, median, progress
-from turns import counted, interleave, tally
+from turns import all_ran, counted, interleave, tally
 
 TURNS = 2  # for each of the bench's rounds
 
@@ -24,9 +24,7 @@ def cost_model(bench, model, x, target, forced):
             del engines[kernel]
     names = [layer["name"] for layer in report["layers"] if "f32" not in (layer["act"], layer["weight"])]
     timers = {kernel: lambda seconds, e=engine: e.profile(model, x, seconds) for kernel, engine in engines.items()}
-    turns = interleave(bench, timers, bench.seconds, TURNS * bench.rounds)
-    for failed in (t for t in turns.values() if isinstance(t, str)):
-        raise Unavailable(failed)
+    turns = all_ran(interleave(bench, timers, bench.seconds, TURNS * bench.rounds))
     profiles = {kernel: counted(found) for kernel, found in turns.items()}
     layers = []
     for name in dict.fromkeys(names):

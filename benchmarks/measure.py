@@ -199,7 +199,7 @@ def measure_layer(bench, layer, form, threads, batch, columns):
 def milliseconds(turns):
     """The median of what counts, and all that there was."""
     return {"ms": median([turn["median_ms"] for turn in counted(turns)]), **tally(turns),
-            "turns_ms": [[turn["median_ms"], undisturbed] for turn, undisturbed in turns]}
+            "turns_ms": [[turn["median_ms"], round(margin, 3)] for turn, margin in turns]}
 
 
 def scale(layer, column):
@@ -219,5 +219,6 @@ def measure_graph(bench, graph_of, threads, columns, seconds):
         timer, report = prepare(bench, column, threads, lambda: graph_of(column.graph("file")), errors)
         if timer:
             timers[column], reports[column] = timer, report
-    outcome = {**interleave(bench, timers, seconds, threads=threads), **errors}
+    # Turns are longer than those of layers, so undisturbed ones are rarer.
+    outcome = {**interleave(bench, timers, seconds, threads=threads, patience=2 * bench.patience), **errors}
     return {c: {"error": outcome[c]} if isinstance(outcome[c], str) else milliseconds(outcome[c]) for c in columns}, reports

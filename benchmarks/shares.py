@@ -2,8 +2,8 @@
 
 import json
 
-from engines import Unavailable, call
-from turns import interleave, tally
+from engines import call
+from turns import all_ran, interleave, tally
 
 
 def measure(bench):
@@ -15,9 +15,7 @@ def measure(bench):
     def timer(name):
         return lambda _: json.loads(call(bench.bin, "hwgq-ceilings", "--json", "--loop", name))["ceilings"][0]["best"]
 
-    for name, turns in interleave(bench, {name: timer(name) for name in present}, 0, min(2, bench.rounds)).items():
-        if isinstance(turns, str):
-            raise Unavailable(turns)
+    for name, turns in all_ran(interleave(bench, {name: timer(name) for name in present}, 0, min(2, bench.rounds))).items():
         present[name].update(best=max(best for best, _ in turns), **tally(turns))
         del present[name]["median"]
     return table

@@ -15,6 +15,7 @@ from pathlib import Path
 from engines import Unavailable
 
 NEAR, NEAR_AMX = 0.85, 0.7  # of the best rate; AMX swings by a tenth by itself and falls to a third
+LEAST = 3  # turns that a figure is built on where none was undisturbed
 FIRST_LOOK = 1.0  # seconds of probes before the first turn on so many processors
 
 
@@ -55,7 +56,7 @@ class Probes:
         return rates
 
     def margin(self, processors, rates):
-        """1 and more is undisturbed."""
+        """The least ratio of a loop's rate to what undisturbed asks of it: 1 and more is undisturbed."""
         best = self.best[len(processors)]
         return min((rate / best[loop] / (NEAR_AMX if "amx" in loop else NEAR) for loop, rate in rates.items()), default=1)
 
@@ -89,8 +90,8 @@ class Probes:
     def turn(self, timer, seconds, threads, until=None):
         """(what the timer found, processors, rates) of a turn on processors of its own; the rates are the
         lower ones of the probes before and after it. With `until`, None where no processors are undisturbed."""
-        processors, before, undisturbed = self.search(threads, until or 0)
-        if until and not undisturbed:
+        processors, before, found = self.search(threads, until or 0)
+        if until and not found:
             return None
         os.sched_setaffinity(0, processors)  # programs that are started inherit it, peers follow
         try:
@@ -107,7 +108,7 @@ class Probes:
 
 
 def interleave(bench, timers, seconds, rounds=None, threads=1, patience=None):
-    """{key: [(what its timer found, whether undisturbed)] or the text of its error}.
+    """{key: [(what its timer found, margin)] or the text of its error}; see Probes.margin.
 
     Every timer gets a turn in each of the bench's `rounds`. Then those with fewer undisturbed turns get
     more, which begin when a probe finds the machine undisturbed, for at most `patience` times as long as
@@ -116,11 +117,11 @@ def interleave(bench, timers, seconds, rounds=None, threads=1, patience=None):
     probes, turns, start, until = bench.probes, {key: [] for key in timers}, time.monotonic(), None
 
     def judged(key):
-        return [(value, probes.margin(processors, rates) >= 1) for value, processors, rates in turns[key]]
+        return [(value, probes.margin(processors, rates)) for value, processors, rates in turns[key]]
 
     for number in itertools.count():
         order = [key for key in turns if not isinstance(turns[key], str)
-                 and (number < rounds or sum(undisturbed for _, undisturbed in judged(key)) < rounds)]
+                 and (number < rounds or undisturbed(judged(key)) < rounds)]
         if number == rounds:
             until = time.monotonic() + patience * (time.monotonic() - start)
         if not order or until and time.monotonic() >= until:
@@ -134,13 +135,26 @@ def interleave(bench, timers, seconds, rounds=None, threads=1, patience=None):
                 turns[key] = str(error)
 
 
+def all_ran(turns):
+    """The turns of interleave; raises Unavailable where a timer failed."""
+    for failed in (found for found in turns.values() if isinstance(found, str)):
+        raise Unavailable(failed)
+    return turns
+
+
+def undisturbed(turns):
+    """How many turns were undisturbed."""
+    return sum(margin >= 1 for _, margin in turns)
+
+
 def counted(turns):
-    """What counts: what was found in the undisturbed turns, or in all where there are none."""
-    return [value for value, undisturbed in turns if undisturbed] or [value for value, _ in turns]
+    """What counts: what was found in the undisturbed turns, or in the LEAST least disturbed where there are none."""
+    best = sorted(turns, key=lambda turn: -turn[1])
+    return [value for value, _ in best[:undisturbed(turns) or LEAST]]
 
 
 def tally(*lists):
     """{"turns", "counted", "disturbed"} of lists of turns: how many there were, how many of them were
     undisturbed, and whether a list has none of these."""
-    undisturbed = [sum(u for _, u in turns) for turns in lists]
-    return {"turns": sum(map(len, lists)), "counted": sum(undisturbed), "disturbed": 0 in undisturbed}
+    found = list(map(undisturbed, lists))
+    return {"turns": sum(map(len, lists)), "counted": sum(found), "disturbed": 0 in found}
