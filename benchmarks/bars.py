@@ -277,6 +277,8 @@ class Judge:
             # Both take their turns while both processors are undisturbed, which is rarer.
             turns = all_ran(interleave(self.bench, timers, self.bench.seconds, threads=2, patience=20 * self.bench.patience))
             one, two = (self.note(milliseconds(turns[n])) for n in (1, 2))
+            if one["disturbed"] or two["disturbed"]:  # a ratio of unequal machines
+                raise Unavailable("both processors were never undisturbed at once")
             self.add(text, one["ms"] / two["ms"], 1.8)
         except Unavailable as error:
             self.add(text, None, 1.8, reason=str(error))
