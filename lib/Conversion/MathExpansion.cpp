@@ -8,9 +8,11 @@ using arith::CmpFPredicate;
 
 namespace {
 
-/// f64 arithmetic on tensors of one shape.
+/// f64 arithmetic on tensors of one shape; `isSingle`: of values that come from
+/// float32, or less, and are rounded to it in the end.
 struct Wide {
-  Wide(TensorBuilder &b, Value like) : b(b), like(like) {}
+  Wide(TensorBuilder &b, Value like, bool isSingle)
+      : b(b), like(like), isSingle(isSingle) {}
 
   Value c(double v) { return b.splat(like, b.b.getF64Type(), v); }
   Value add(Value x, Value y) { return b.make<arith::AddFOp>(x, y); }
@@ -21,20 +23,30 @@ struct Wide {
   Value is(CmpFPredicate p, Value x, double v) { return b.cmpf(p, x, c(v)); }
   Value select(Value s, Value x, Value y) { return b.select(s, x, y); }
 
-  /// coefficients[0] + coefficients[1] * x + ... (Horner).
+  /// coefficients[0] + coefficients[1] * x + ... by Estrin's scheme: pairs
+  /// a + b x are the coefficients of a polynomial in x^2, and so on, so that a
+  /// processor has sums beside each other to work on.
   Value polynomial(Value x, ArrayRef<double> coefficients) {
-    Value sum = c(coefficients.back());
-    for (double k : llvm::reverse(coefficients.drop_back()))
-      sum = add(mul(sum, x), c(k));
-    return sum;
+    SmallVector<Value> terms;
+    for (double k : coefficients)
+      terms.push_back(c(k));
+    while (true) {
+      SmallVector<Value> pairs;
+      for (size_t i = 0; i + 1 < terms.size(); i += 2)
+        pairs.push_back(add(terms[i], mul(terms[i + 1], x)));
+      if (terms.size() % 2)
+        pairs.push_back(terms.back());
+      terms = std::move(pairs);
+      if (terms.size() == 1)
+        return terms.front();
+      x = mul(x, x);
+    }
   }
 
-  /// 2^n of whole f64 values within the exponents of normal numbers.
+  /// 2^n of n + 1.5 * 2^52, n whole and an exponent of normal numbers.
   Value power2(Value n) {
-    auto i32 = TensorBuilder::withElement(n, b.b.getI32Type());
     auto i64 = TensorBuilder::withElement(n, b.b.getI64Type());
-    Value k = b.make<arith::FPToSIOp>(i32, n);
-    k = b.make<arith::ExtSIOp>(i64, k);
+    Value k = b.make<arith::BitcastOp>(i64, n);
     k = b.make<arith::AddIOp>(k, b.splat(k, 1023));
     k = b.make<arith::ShLIOp>(k, b.splat(k, 52));
     return b.make<arith::BitcastOp>(n.getType(), k);
@@ -45,26 +57,35 @@ struct Wide {
 
   TensorBuilder &b;
   Value like;
+  bool isSingle;
 };
 
 /// exp(x) = 2^n exp(r), n = round(x / ln 2), r = x - n ln 2 with ln 2 in two
 /// parts (Cody and Waite), exp(r) its Taylor series of degree 13, whose rest
-/// is below 2^-57 for |r| <= ln(2)/2.
+/// is below 2^-57 for |r| <= ln(2)/2. A sum with 1.5 * 2^52 rounds to a whole
+/// number, which is in its lowest bits.
 Value Wide::exp(Value x) {
-  Value ordered = b.cmpf(CmpFPredicate::ORD, x, x);
-  Value y = select(ordered, x, c(0));
-  y = b.make<arith::MaximumFOp>(y, c(-746.0));
-  y = b.make<arith::MinimumFOp>(y, c(710.0));
-  Value n = b.make<math::RoundEvenOp>(mul(y, c(0x1.71547652b82fep+0)));
+  // Beyond these float32 (or f64) has infinity and 0; NaN is the lower one.
+  double low = isSingle ? -200 : -746, high = isSingle ? 200 : 710;
+  Value y = select(is(CmpFPredicate::OGT, x, low), x, c(low));
+  y = select(is(CmpFPredicate::OLT, y, high), y, c(high));
+  constexpr double kRound = 0x1.8p52;
+  Value rounded = add(mul(y, c(0x1.71547652b82fep+0)), c(kRound));
+  Value n = sub(rounded, c(kRound));
   Value r = sub(y, mul(n, c(0x1.62e42feep-1)));
   r = sub(r, mul(n, c(0x1.a39ef35793c76p-33)));
   SmallVector<double> taylor = {1};
   for (int k = 1; k <= 13; ++k)
     taylor.push_back(taylor.back() / k);
   Value p = polynomial(r, taylor);
-  Value half = b.make<math::FloorOp>(mul(n, c(0.5)));
-  p = mul(mul(p, power2(half)), power2(sub(n, half)));
-  return select(ordered, p, x);
+  if (isSingle) { // 2^n is a normal number
+    p = mul(p, power2(rounded));
+  } else {
+    Value half = b.make<math::FloorOp>(mul(n, c(0.5)));
+    p = mul(p, power2(add(half, c(kRound))));
+    p = mul(p, power2(add(sub(n, half), c(kRound))));
+  }
+  return select(b.cmpf(CmpFPredicate::ORD, x, x), p, x);
 }
 
 /// log(m 2^e) = e ln 2 + 2 (s + s^3/3 + s^5/5 + ...), s = (m - 1) / (m + 1),
@@ -104,7 +125,7 @@ Value inWide(TensorBuilder &b, Value x,
              llvm::function_ref<Value(Wide &, Value)> fn) {
   Type element = getElementTypeOrSelf(x), wide = b.b.getF64Type();
   Value y = b.cast(x, element, wide);
-  Wide w(b, y);
+  Wide w(b, y, element != wide);
   return b.cast(fn(w, y), wide, element);
 }
 
