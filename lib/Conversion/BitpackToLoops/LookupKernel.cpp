@@ -221,8 +221,8 @@ private:
   // Tables
   //===--------------------------------------------------------------------===//
 
-  /// Of tables, or of where their rows lie.
   int64_t pixelTables() const { return target.tables(tile.channels); }
+  /// Of tables, or of where their rows lie.
   int64_t pixelBytes() const {
     return pixelTables() * (tile.shared ? 2 * target.parts(tile.tableBits())
                                         : target.entries());

@@ -324,7 +324,7 @@ private:
   /// The sums wait in `out`, and get the byte sums of each run of tables.
   void emitShared() {
     clearOut();
-    int64_t run = std::clamp<int64_t>(tile.run, byteLookups, count);
+    int64_t run = std::min(std::max(tile.run, byteLookups), count);
     int64_t whole = count / run * run;
     for (plane = 0; plane < tile.planesW; ++plane) {
       b.loop(b.index(0), b.index(whole), run,

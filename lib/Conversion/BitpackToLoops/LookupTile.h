@@ -74,6 +74,7 @@ struct LookupTile {
   int64_t tapStepX = 1, tapStepY = 1; // from a tap to the next
 
   int64_t words() const { return llvm::divideCeil(channels, 64); }
+
   /// An upper bound of the sums.
   int64_t bound() const {
     return kh * kw * channels * ((int64_t(1) << planesA) - 1) *
