@@ -134,3 +134,17 @@ func.func @batches(%one: tensor<1x1024x!hwgq.code<u6>, #bitpack.layout<planes>>,
   %b = bitpack.matmul %any, %w : tensor<?x1024x!hwgq.code<u6>, #bitpack.layout<planes>>, tensor<256x1024x!hwgq.code<u2>, #bitpack.layout<planes, block = 8>> -> tensor<?x256xi32>
   return %a, %b : tensor<1x256xi32>, tensor<?x256xi32>
 }
+
+// Tiles divide by the channels that they hold.
+// VBMI-LABEL: func.func @empty
+func.func @empty(%q: tensor<?x40x!hwgq.code<u2>, #bitpack.layout<planes>>, %e: tensor<?x0x!hwgq.code<u2>, #bitpack.layout<planes>>) -> (tensor<?x0xi32>, tensor<?x8xi32>) {
+  %w = bitpack.constant dense<0> : tensor<0xi64> as tensor<0x40x!hwgq.code<b1>, #bitpack.layout<planes, block = 8>>
+  %v = bitpack.constant dense<0> : tensor<0xi64> as tensor<8x0x!hwgq.code<b1>, #bitpack.layout<planes, block = 8>>
+  // VBMI: bitpack.matmul {{.*}}kernel = "generic"
+  // expected-remark @+1 {{kernel popcount not chosen: only generic takes a contraction without channels}}
+  %a = bitpack.matmul %q, %w : tensor<?x40x!hwgq.code<u2>, #bitpack.layout<planes>>, tensor<0x40x!hwgq.code<b1>, #bitpack.layout<planes, block = 8>> -> tensor<?x0xi32>
+  // VBMI: bitpack.matmul {{.*}}kernel = "generic"
+  // expected-remark @+1 {{kernel popcount not chosen: only generic takes a contraction without channels}}
+  %b = bitpack.matmul %e, %v : tensor<?x0x!hwgq.code<u2>, #bitpack.layout<planes>>, tensor<8x0x!hwgq.code<b1>, #bitpack.layout<planes, block = 8>> -> tensor<?x8xi32>
+  return %a, %b : tensor<?x0xi32>, tensor<?x8xi32>
+}

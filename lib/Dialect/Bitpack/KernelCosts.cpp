@@ -40,15 +40,21 @@ static double onArm(const KernelTarget &target, double v1, double n2) {
   return target.has("sve") ? v1 : n2;
 }
 
-/// Products of one group of channels with input channels rounded up to
-/// `inputs` and output channels to `outputs`, for all groups and positions.
-static double paddedMacs(const Contraction &c, int64_t inputs, int64_t outputs,
+/// Outputs times taps, for all groups and positions, with the output channels
+/// of a group rounded up to `outputs`.
+static double paddedTaps(const Contraction &c, int64_t outputs,
                          int64_t positions) {
   return double(positions) * double(c.window.kernel[0]) *
          double(c.window.kernel[1]) *
-         double(llvm::alignTo(c.groupInChannels(), inputs)) *
          double(llvm::alignTo(c.groupOutChannels(), outputs)) *
          double(c.groups);
+}
+
+/// Products, with the input channels of a group rounded up to `inputs`, too.
+static double paddedMacs(const Contraction &c, int64_t inputs, int64_t outputs,
+                         int64_t positions) {
+  return paddedTaps(c, outputs, positions) *
+         double(llvm::alignTo(c.groupInChannels(), inputs));
 }
 
 /// Pixels of one input image (or rows of a matrix).
@@ -94,10 +100,8 @@ static int64_t tablesOfPixel(const Contraction &c, const KernelTarget &target) {
 /// 64 channels.
 static double lookupMacs(const Contraction &c, const KernelTarget &target,
                          int64_t lanes, int64_t positions) {
-  double channels =
-      64 * double(tablesOfPixel(c, target)) / (hasWideTables(target) ? 11 : 16);
-  return paddedMacs(c, 1, lanes, positions) * channels /
-         double(c.groupInChannels());
+  return paddedTaps(c, lanes, positions) * 64 *
+         double(tablesOfPixel(c, target)) / (hasWideTables(target) ? 11 : 16);
 }
 
 double bitpack::lookupCeiling(const Contraction &c,

@@ -355,5 +355,10 @@ const char *bitpack::refusesOn(const Kernel &kernel, const Contraction &c,
   for (StringRef feature : kernel.features)
     if (!target.has(feature))
       return "the target lacks a feature that it needs";
-  return kernel.refuses(c);
+  if (const char *why = kernel.refuses(c))
+    return why;
+  bool isEmpty = c.inChannels == 0 || c.outChannels == 0;
+  if (isEmpty && kernel.name != "generic") // tiles divide by what they hold
+    return "only generic takes a contraction without channels";
+  return nullptr;
 }
