@@ -401,4 +401,23 @@ def Bitpack_YieldOp : Bitpack_Op<"yield",
   let assemblyFormat = "($values^ `:` type($values))? attr-dict";
 }
 
+def Bitpack_ChunkEndOp : Bitpack_Op<"chunk_end", [Pure]> {
+  let summary = "the end of the tasks that one iteration does";
+  let description = [{
+    In the body of a top-level `scf.forall` whose iterations are tasks: the
+    iteration that begins with `task` does tasks [task, end), as many as a
+    thread takes at a time, so that neighbours share what they prepare.
+
+    ```mlir
+    scf.forall (%task) in (%count) {
+      %end = bitpack.chunk_end %task
+      scf.for %row = %task to %end step %c1 { ... }
+    }
+    ```
+  }];
+  let arguments = (ins Index:$task);
+  let results = (outs Index:$end);
+  let assemblyFormat = "$task attr-dict";
+}
+
 #endif // BITPACK_OPS

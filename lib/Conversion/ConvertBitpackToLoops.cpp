@@ -80,7 +80,7 @@ struct ConvertBitpackToLoops
     auto legal = [&](Operation *op) { return converter.isLegal(op); };
     target.addDynamicallyLegalDialect<arith::ArithDialect, math::MathDialect>(
         legal);
-    target.addLegalOp<ModuleOp>();
+    target.addLegalOp<ModuleOp, bitpack::ChunkEndOp>();
     target.addDynamicallyLegalOp<func::FuncOp>([&](func::FuncOp op) {
       return converter.isSignatureLegal(op.getFunctionType());
     });

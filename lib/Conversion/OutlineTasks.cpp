@@ -6,6 +6,7 @@
 //
 //===----------------------------------------------------------------------===//
 #include "hwgq/Conversion/Dtype.h"
+#include "hwgq/Dialect/Bitpack.h"
 #include "hwgq/Passes.h"
 #include "hwgq_abi.h"
 #include "mlir/Conversion/LLVMCommon/TypeConverter.h"
@@ -22,6 +23,7 @@ namespace hwgq {
 } // namespace hwgq
 
 using namespace mlir;
+using namespace hwgq;
 
 namespace {
 
@@ -164,6 +166,7 @@ struct OutlineTasks : hwgq::impl::OutlineTasksBase<OutlineTasks> {
     unsigned index = main.getNumArguments();
     (void)main.insertArgument(index, builder.pointer, none, main.getLoc());
     sharePrepared(builder, module, main, prepared);
+    endLoneTasks(main);
     SmallVector<Attribute> layers;
     SmallVector<Operation *> work;
     for (Operation &op : main.front())
@@ -183,6 +186,19 @@ struct OutlineTasks : hwgq::impl::OutlineTasksBase<OutlineTasks> {
     module->setAttr("hwgq.layers", ArrayAttr::get(&getContext(), layers));
     emitEntry(builder, main);
     main.setPrivate();
+  }
+
+  /// Chunks of loops with one task that became plain code end behind it.
+  static void endLoneTasks(func::FuncOp main) {
+    for (auto chunk :
+         llvm::make_early_inc_range(main.getOps<bitpack::ChunkEndOp>())) {
+      OpBuilder b(chunk);
+      Location loc = chunk.getLoc();
+      Value one = arith::ConstantIndexOp::create(b, loc, 1);
+      chunk.replaceAllUsesWith(
+          arith::AddIOp::create(b, loc, chunk.getTask(), one).getResult());
+      chunk.erase();
+    }
   }
 
   /// What takes time: parallel loops, and what became of those with one task.
@@ -321,15 +337,24 @@ struct OutlineTasks : hwgq::impl::OutlineTasksBase<OutlineTasks> {
     Value end =
         arith::IndexCastOp::create(tbld, loc, index, entry->getArgument(2));
     Value one = arith::ConstantIndexOp::create(tbld, loc, 1);
-    scf::ForOp::create(tbld, loc, begin, end, one, ValueRange{},
-                       [&](OpBuilder &body, Location l, Value iv, ValueRange) {
-                         map.map(loop.getInductionVar(0), iv);
-                         for (Operation &op :
-                              loop.getBody()->without_terminator())
-                           if (!isa<memref::AllocaOp>(op))
-                             body.clone(op, map);
-                         scf::YieldOp::create(body, l);
-                       });
+    auto cloneBody = [&](OpBuilder &body, Value number) {
+      map.map(loop.getInductionVar(0), number);
+      for (Operation &op : loop.getBody()->without_terminator())
+        if (!isa<memref::AllocaOp, bitpack::ChunkEndOp>(op))
+          body.clone(op, map);
+    };
+    auto chunkEnds = loop.getBody()->getOps<bitpack::ChunkEndOp>();
+    for (bitpack::ChunkEndOp chunk : chunkEnds)
+      map.map(chunk.getEnd(), end);
+    if (chunkEnds.empty())
+      scf::ForOp::create(
+          tbld, loc, begin, end, one, ValueRange{},
+          [&](OpBuilder &body, Location l, Value iv, ValueRange) {
+            cloneBody(body, iv);
+            scf::YieldOp::create(body, l);
+          });
+    else
+      cloneBody(tbld, begin);
     func::ReturnOp::create(tbld, loc);
 
     // The call.

@@ -6,7 +6,7 @@ import sys
 import pytest
 
 import programs
-from kernelchecks import OUTPUTS, check_forced, check_variants, code_conv, code_matmul, conv_of, random_window
+from kernelchecks import OUTPUTS, can_run, check_forced, check_variants, code_conv, code_matmul, conv_of, random_window
 from kernelnets import CODES, Program, Window
 
 sys.path.insert(0, str(programs.ROOT / "benchmarks"))
@@ -180,6 +180,26 @@ def test_stack(tmp_path, kernel):
     limited = ("bash", "-c", 'ulimit -s 384 && exec "$@"', "bash")
     actual = programs.run_module(module, inputs, tmp_path / "out", "--threads=2", prefix=limited)
     programs.assert_same_bits(actual, program.expected, kernel)
+
+
+@pytest.mark.parametrize("target", ["host", "x86-64-v3"])
+def test_joined_tasks(tmp_path, target):
+    """Tasks that are one where a thread takes several: of rows, of rows and halves of the channels, of groups, of several images."""
+    if not can_run(target):
+        pytest.skip(f"this machine is no {target}")
+    program = Program(1310)
+    pads = (1, 1, 1, 1)
+    code_conv(program, 3, (33, 9), 128, 64, "u2", "b1", Window((3, 3), pads=pads), out="u2")
+    code_conv(program, 3, (7, 7), 256, 512, "u2", "b1", Window((3, 3), pads=pads))
+    code_conv(program, 3, (7, 7), 512, 520, "b1", "b1", Window((3, 3), pads=pads), out="b1")
+    code_conv(program, 3, (21, 11), 256, 192, "u2", "b1", Window((5, 3), (2, 1), (2, 1, 2, 1)), 2, "u2")
+    source, module = tmp_path / "net.mlir", tmp_path / "net.so"
+    source.write_text(program.text())
+    programs.run("hwgq-compile", source, "-o", module, f"--target={target}", "--kernel=lookup")
+    inputs = {name[1:]: values for name, _, values in program.inputs}
+    for threads in (1, 2, 3, 5):
+        actual = programs.run_module(module, inputs, tmp_path / f"out{threads}", f"--threads={threads}")
+        programs.assert_same_bits(actual, program.expected, f"{threads} threads")
 
 
 # The instruction that computes, how many an inner loop has, and the most that there may be in all.

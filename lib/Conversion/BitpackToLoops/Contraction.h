@@ -69,9 +69,10 @@ private:
 
 /// How the work of a kernel is cut: the outputs of a task are rows
 /// [row0, row1) of all images (or pixels [x0, x1) of the one row of a matmul)
-/// times blocks [block0, block1) of output channels of one group.
+/// times blocks [block0, block1) of output channels of one group. Neighbours
+/// that a thread takes at once may be one task.
 struct Task {
-  mlir::Value number; // of this task
+  mlir::Value number; // of this task, or of the first of several
   mlir::Value row0, row1, x0, x1;
   mlir::Value block0, block1;
   mlir::Value group;
@@ -83,13 +84,14 @@ struct Tasking {
   int64_t splits = 1;    // parts of the blocks of a group
   int64_t blocks = 1;    // blocks of a group
   bool rowsFirst = true; // whether tasks of the same rows are neighbours
+  int64_t joined = 1;    // neighbours that may be one task
   mlir::Value count;
   mlir::Value rowTasks; // count without splits and groups
   mlir::Value bound;    // at least count, linear in the batch
 
   /// `cost` estimates one output row (or pixel) of all channels in ns, and
   /// `shared` what a task prepares for it, which tasks of other channels and of
-  /// the rows beside it do again.
+  /// the rows beside it do again, unless they are joined.
   Tasking(LoopBuilder &b, const ConvLoops &conv, int64_t blocks, double cost,
           double shared = 0);
   Tasking(LoopBuilder &b, const ConvLoops &conv, int64_t blocks, int64_t rows,

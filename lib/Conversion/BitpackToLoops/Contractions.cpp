@@ -182,6 +182,13 @@ Tasking::Tasking(LoopBuilder &b, const ConvLoops &conv, int64_t blocks,
   if (!isMatMul && rowTasks > 1 && (shared > 0 || rowTasks < kEnough))
     balance(perImage, shared > 0);
   countTasks(b, conv);
+  if (isMatMul || shared <= 0)
+    return;
+  // Words that the second cache holds from one pass over them to the next.
+  constexpr int64_t kJoinedWords = 32 << 10;
+  joined = std::max<int64_t>(
+      1, kJoinedWords / (rows * conv.strideY * conv.input.rowSize()));
+  rowsFirst = false;
 }
 
 /// An even number of tasks of as many rows each, so that two threads end
@@ -260,6 +267,70 @@ static void poolTask(LoopBuilder &b, const ConvLoops &conv, const Task &task,
            conv.pool->endBefore(b, b.add(from, rows)));
 }
 
+/// The task of row tasks [row, rowEnd) and parts [part, partEnd), which are of
+/// one group.
+static Task makeTask(LoopBuilder &b, const ConvLoops &conv,
+                     const Tasking &tasking, Value number, Value row,
+                     Value rowEnd, Value part, Value partEnd) {
+  const Image &out = conv.output;
+  Task task;
+  task.number = number;
+  Value first = b.mul(row, tasking.rows), end = b.mul(rowEnd, tasking.rows);
+  if (conv.op.isMatMul) {
+    task.row0 = b.index(0);
+    task.row1 = b.index(1);
+    task.x0 = first;
+    task.x1 = b.min(end, out.batch);
+  } else {
+    task.row0 = first;
+    task.row1 = b.min(end, b.mul(out.batch, out.height));
+    task.x0 = b.index(0);
+    task.x1 = b.index(out.width);
+  }
+  task.group = b.div(part, tasking.splits);
+  Value base = b.mul(task.group, tasking.blocks);
+  auto edge = [&](Value split) { // blocks * split / splits
+    return b.add(base, b.div(b.mul(split, tasking.blocks), tasking.splits));
+  };
+  Value split = b.rem(part, tasking.splits);
+  task.block0 = edge(split);
+  task.block1 = edge(b.add(split, b.sub(partEnd, part)));
+  return task;
+}
+
+/// Tasks [begin, end), neighbours of the same channels joined, and those of all
+/// rows of one group as well.
+static void joinTasks(LoopBuilder &b, const ConvLoops &conv,
+                      const Tasking &tasking, Value begin, Value end,
+                      llvm::function_ref<void(const Task &)> body) {
+  auto rows = [&](Value part, Value partEnd, Value first, Value last) {
+    b.loop(first, last, tasking.joined, [&](Value row) {
+      Value rowEnd = b.min(b.add(row, tasking.joined), last);
+      Value number = b.add(b.mul(part, tasking.rowTasks), row);
+      body(makeTask(b, conv, tasking, number, row, rowEnd, part, partEnd));
+    });
+  };
+  int64_t parts = tasking.splits * conv.groups;
+  if (parts == 1)
+    return rows(b.index(0), b.index(1), begin, end);
+  Value first = arith::DivUIOp::create(b, begin, tasking.rowTasks);
+  Value last = arith::CeilDivUIOp::create(b, end, tasking.rowTasks);
+  Value step = b.index(1), steps = b.sub(last, first);
+  if (conv.groups == 1) {
+    Value cut = b.ori(arith::RemUIOp::create(b, begin, tasking.rowTasks),
+                      arith::RemUIOp::create(b, end, tasking.rowTasks));
+    Value whole = b.cmp(arith::CmpIPredicate::eq, cut, b.index(0));
+    step = b.select(whole, steps, step);
+    steps = b.select(whole, b.index(1), steps);
+  }
+  b.loop(b.index(0), steps, 1, [&](Value i) {
+    Value part = b.add(first, b.mul(i, step));
+    Value before = b.mul(part, tasking.rowTasks);
+    rows(part, b.add(part, step), b.sub(b.max(begin, before), before),
+         b.min(b.sub(end, before), tasking.rowTasks));
+  });
+}
+
 void hwgq::forEachTask(LoopBuilder &b, const ConvLoops &conv,
                        const Tasking &tasking,
                        llvm::function_ref<void(const Task &)> body) {
@@ -273,35 +344,7 @@ void hwgq::forEachTask(LoopBuilder &b, const ConvLoops &conv,
   }
   // Whether a task makes whole rows of one image.
   bool pools = conv.pool && parts == 1 && out.height % tasking.rows == 0;
-  b.tasks(tasking.count, [&](Value number) {
-    Task task;
-    task.number = number;
-    Value part = b.rem(number, parts), rowTask = b.div(number, parts);
-    if (parts > 1 && !tasking.rowsFirst) {
-      part = arith::DivUIOp::create(b, number, tasking.rowTasks);
-      rowTask = arith::RemUIOp::create(b, number, tasking.rowTasks);
-    }
-    Value first = b.mul(rowTask, tasking.rows);
-    if (conv.op.isMatMul) {
-      task.row0 = b.index(0);
-      task.row1 = b.index(1);
-      task.x0 = first;
-      task.x1 = b.min(b.add(first, tasking.rows), out.batch);
-    } else {
-      task.row0 = first;
-      task.row1 =
-          b.min(b.add(first, tasking.rows), b.mul(out.batch, out.height));
-      task.x0 = b.index(0);
-      task.x1 = b.index(out.width);
-    }
-    task.group = b.div(part, tasking.splits);
-    Value split = b.rem(part, tasking.splits);
-    Value base = b.mul(task.group, tasking.blocks);
-    auto edge = [&](Value s) { // blocks * s / splits
-      return b.add(base, b.div(b.mul(s, tasking.blocks), tasking.splits));
-    };
-    task.block0 = edge(split);
-    task.block1 = edge(b.add(split, 1));
+  auto emit = [&](const Task &task) {
     if (clear && conv.op.isMatMul)
       b.loop(task.x0, task.x1, 1, [&](Value x) { clearRow(x, b.index(0)); });
     else if (clear)
@@ -311,7 +354,21 @@ void hwgq::forEachTask(LoopBuilder &b, const ConvLoops &conv,
     body(task);
     if (pools)
       poolTask(b, conv, task, tasking.rows);
-  });
+  };
+  if (tasking.joined > 1)
+    b.chunks(tasking.count, [&](Value begin, Value end) {
+      joinTasks(b, conv, tasking, begin, end, emit);
+    });
+  else
+    b.tasks(tasking.count, [&](Value number) {
+      Value part = b.rem(number, parts), row = b.div(number, parts);
+      if (parts > 1 && !tasking.rowsFirst) {
+        part = arith::DivUIOp::create(b, number, tasking.rowTasks);
+        row = arith::RemUIOp::create(b, number, tasking.rowTasks);
+      }
+      emit(makeTask(b, conv, tasking, number, row, b.add(row, 1), part,
+                    b.add(part, 1)));
+    });
   if (pools && tasking.rows < out.height)
     poolBorders(b, conv, tasking.rows);
   else if (conv.pool && !pools)

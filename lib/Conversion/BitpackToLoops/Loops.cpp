@@ -161,6 +161,13 @@ void LoopBuilder::tasks(Value count, Body body) {
   task = nullptr;
 }
 
+void LoopBuilder::chunks(Value count,
+                         llvm::function_ref<void(Value, Value)> body) {
+  tasks(count, [&](Value begin) {
+    body(begin, bitpack::ChunkEndOp::create(*this, begin));
+  });
+}
+
 Value LoopBuilder::load(Value memory, Value at) {
   return memref::LoadOp::create(*this, memory, at);
 }

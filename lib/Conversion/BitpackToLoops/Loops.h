@@ -80,6 +80,10 @@ public:
   void when(mlir::Value condition, llvm::function_ref<void()> then);
   /// Parallel tasks 0..count-1.
   void tasks(mlir::Value count, Body body);
+  /// The same for body(begin, end), which does the tasks that a thread takes at
+  /// a time.
+  void chunks(mlir::Value count,
+              llvm::function_ref<void(mlir::Value, mlir::Value)> body);
 
   mlir::Value load(mlir::Value memory, mlir::Value at);
   mlir::Value load(mlir::VectorType type, mlir::Value memory, mlir::Value at);
