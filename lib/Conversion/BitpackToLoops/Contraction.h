@@ -84,7 +84,7 @@ struct Tasking {
   int64_t splits = 1;    // parts of the blocks of a group
   int64_t blocks = 1;    // blocks of a group
   bool rowsFirst = true; // whether tasks of the same rows are neighbours
-  int64_t joined = 1;    // neighbours that may be one task
+  int64_t joined = 0;    // row tasks that may be one; 0 where none are joined
   mlir::Value count;
   mlir::Value rowTasks; // count without splits and groups
   mlir::Value bound;    // at least count, linear in the batch

@@ -298,8 +298,8 @@ static Task makeTask(LoopBuilder &b, const ConvLoops &conv,
   return task;
 }
 
-/// Tasks [begin, end), neighbours of the same channels joined, and those of all
-/// rows of one group as well.
+/// Tasks [begin, end), neighbours of the same channels joined, and all channels
+/// of a group where one task may have all rows.
 static void joinTasks(LoopBuilder &b, const ConvLoops &conv,
                       const Tasking &tasking, Value begin, Value end,
                       llvm::function_ref<void(const Task &)> body) {
@@ -319,7 +319,9 @@ static void joinTasks(LoopBuilder &b, const ConvLoops &conv,
   if (conv.groups == 1) {
     Value cut = b.ori(arith::RemUIOp::create(b, begin, tasking.rowTasks),
                       arith::RemUIOp::create(b, end, tasking.rowTasks));
-    Value whole = b.cmp(arith::CmpIPredicate::eq, cut, b.index(0));
+    Value whole = b.andi(b.cmp(arith::CmpIPredicate::eq, cut, b.index(0)),
+                         b.cmp(arith::CmpIPredicate::ule, tasking.rowTasks,
+                               b.index(tasking.joined)));
     step = b.select(whole, steps, step);
     steps = b.select(whole, b.index(1), steps);
   }
@@ -355,7 +357,7 @@ void hwgq::forEachTask(LoopBuilder &b, const ConvLoops &conv,
     if (pools)
       poolTask(b, conv, task, tasking.rows);
   };
-  if (tasking.joined > 1)
+  if (tasking.joined)
     b.chunks(tasking.count, [&](Value begin, Value end) {
       joinTasks(b, conv, tasking, begin, end, emit);
     });

@@ -5,7 +5,8 @@
 // a buffer with its pads first. Weights are floats, or codes that stay packed:
 // tiles of few outputs widen them in registers. A task of many outputs takes
 // as many taps at a time as the nearest cache holds, codes widened once for all
-// outputs, with the sums in memory between the parts of their chains.
+// outputs, with the sums in memory between the parts of their chains. One row
+// of a matrix product leaves out inputs of 0, whose weights are then not read.
 //
 //===----------------------------------------------------------------------===//
 #include "Epilogue.h"
@@ -33,6 +34,7 @@ public:
     if (failed(packed))
       return failure();
     weights = std::move(*packed);
+    skipsZeros = canSkipZeros();
     if (few)
       few->epilogue.emplace(b, conv, few->shape.block, covered());
     if (many)
@@ -55,6 +57,11 @@ private:
   /// Outputs from which on it pays to widen weights in memory, or to read them
   /// in parts.
   static constexpr int64_t kMany = 4;
+
+  /// Whether it is a matrix of a dynamic number of rows.
+  bool hasAnyRows() const {
+    return conv.op.isMatMul && conv.op.inputType().isDynamicDim(0);
+  }
 
   int64_t covered() { return weights->blocksOfGroup() * block; }
 
@@ -181,13 +188,12 @@ private:
     if (code)
       block = std::max(block, getFloatBlock(b.options, conv.groupOut, kBlock));
     int64_t width = conv.rowLength(matrixRows);
-    bool dynamic = conv.op.isMatMul && conv.op.inputType().isDynamicDim(0);
     int64_t outputs = conv.op.isMatMul ? width : width * out.height;
     constexpr int64_t kFar = 256 << 10; // bytes that outer caches hold
     bool far = conv.kh * conv.kw * conv.groupIn * channels * 4 > kFar;
     if ((code || far) && outputs >= kMany)
       planMany(channels, width);
-    if (many && !dynamic)
+    if (many && !hasAnyRows())
       return;
     if (many)
       width = 1;
@@ -234,6 +240,12 @@ private:
   }
 
   Tasking tasking() {
+    Tasking result = cutTasks();
+    result.joined = skipsZeros; // tasks of one row list the same inputs
+    return result;
+  }
+
+  Tasking cutTasks() {
     int64_t blocks = weights->blocksOfGroup();
     if (strip && !conv.op.isMatMul)
       return Tasking(b, conv, blocks, strip, 1);
@@ -269,6 +281,8 @@ private:
       if (code)
         wide = memory(taps);
     }
+    if (skipsZeros)
+      listed = b.local(MemRefType::get({in.channels}, b.getI16Type()));
     if (!few)
       return emitMany(task);
     if (!many)
@@ -306,7 +320,61 @@ private:
                  b.mul(task.group, conv.groupIn));
   }
 
+  /// fma(0, w, sum) is `sum`, but where `sum` is -0 or w is not finite.
+  /// Weights that caches hold are read as fast as a list of inputs is.
+  bool canSkipZeros() {
+    constexpr int64_t kFar = 256 << 10, kMost = 1 << 15;
+    return few && conv.op.isMatMul &&
+           (few->shape.pixels == 1 || hasAnyRows()) && weights->areNormal() &&
+           in.channels <= kMost && in.channels * out.channels * 4 > kFar;
+  }
+
+  /// Lists the inputs that the tiles of one row read: all, but where the task
+  /// has one row those that are not 0. Returns how many.
+  Value listInputs(const Task &task) {
+    auto list = [&](Value at, Value i) {
+      b.store(arith::TruncIOp::create(b, b.getI16Type(), b.toI32(i)), listed,
+              at);
+    };
+    auto listAll = [&] {
+      b.loop(in.channels, [&](Value i) { list(i, i); });
+      return b.index(in.channels);
+    };
+    auto equal = arith::CmpIPredicate::eq, less = arith::CmpIPredicate::ult;
+    Value one = b.cmp(equal, b.sub(task.x1, task.x0), b.index(1));
+    auto listSome = [&] {
+      constexpr int32_t kMagnitude = 0x7fffffff;
+      Value least = b.i32(llvm::bit_cast<int32_t>(FloatWeights::kNormal) - 1);
+      Value zero = b.index(0), first = columnOf(task, task.x0);
+      Value none = b.cmp(less, zero, zero);
+      Values some =
+          b.carry(in.channels, {zero, none}, [&](Value i, ValueRange before) {
+            Value x = memref::LoadOp::create(
+                b, acts, ValueRange{zero, zero, b.add(first, i)});
+            Value bits = b.andi(arith::BitcastOp::create(b, b.getI32Type(), x),
+                                b.i32(kMagnitude));
+            list(before[0], i);
+            Value next = b.add(before[0], 1);
+            Value small = b.cmp(less, b.sub(bits, b.i32(1)), least);
+            return Values{
+                b.select(b.cmp(equal, bits, b.i32(0)), before[0], next),
+                b.ori(before[1], small)};
+          });
+      // A sum may underflow to -0, which a product of +0 then makes +0.
+      return b.when(
+          some[1], b.getIndexType(), [&] { return Values{listAll()}; },
+          [&] { return Values{some[0]}; });
+    };
+    return b.when(one, b.getIndexType(), listSome,
+                  [&] { return Values{listAll()}; })[0];
+  }
+
   void emitFew(const Task &task) {
+    auto inputAt = [&](Value i) {
+      return b.toIndex(
+          arith::ExtUIOp::create(b, b.getI32Type(), b.load(listed, i)));
+    };
+    FloatElements some{skipsZeros ? listInputs(task) : Value(), inputAt};
     forEachBlock(task, *few, [&](Value number, Value from, Value channel) {
       forEachTile(b, conv, task, few->shape.pixels,
                   [&](Value n, Value y, Value x, int64_t count) {
@@ -315,10 +383,12 @@ private:
                     auto [image, row] = rowOf(n, y);
                     Values accs = emitFloatTile(
                         b, b.getLoc(), b.options, part, acts, image, row,
-                        columnOf(task, x), [&](Value ky, Value tap) {
+                        columnOf(task, x),
+                        [&](Value ky, Value tap) {
                           Value place = weights->place(b, number, ky, tap);
                           return weights->load(b, place, from, part.block);
-                        });
+                        },
+                        skipsZeros && count == 1 ? &some : nullptr);
                     for (int64_t p = 0; p < count; ++p)
                       few->epilogue->finish(b, accs[p], n, y, b.add(x, p),
                                             channel);
@@ -393,8 +463,9 @@ private:
     Values accs;
     for (int64_t i = 0; i < pixels * part.block; i += lanes)
       accs.push_back(b.load(type, sums, b.add(at, i)));
+    auto same = [](Value i) { return i; };
     accs = emitFloatTaps(b, b.getLoc(), b.options, part, acts, n, row, column,
-                         count, accs, weightsOf);
+                         {count, same}, accs, weightsOf);
     for (auto [i, acc] : llvm::enumerate(accs))
       b.store(acc, sums, b.add(at, i * lanes));
   }
@@ -415,6 +486,8 @@ private:
   // and how many of them are widened at a time.
   int64_t rows = 1, outputsOfTask = 0, run = 1, taps = 0;
   Value sums, wide;
+  bool skipsZeros = false;
+  Value listed; // [channels] x i16, the inputs that tiles of one row read
 };
 
 } // namespace

@@ -79,7 +79,7 @@ carry(OpBuilder &b, Location loc, Value count, ValueRange inits,
 SmallVector<Value>
 emitFloatTaps(OpBuilder &b, Location loc, const LoopOptions &options,
               const FloatTile &tile, Value acts, Value n, Value row,
-              Value column, Value count, ValueRange sums,
+              Value column, const FloatElements &elements, ValueRange sums,
               llvm::function_ref<SmallVector<Value>(Value)> weights) {
   VectorType type = getFloatRegister(b, options, tile);
   auto add = [&](Value x, Value y) -> Value {
@@ -91,28 +91,29 @@ emitFloatTaps(OpBuilder &b, Location loc, const LoopOptions &options,
     return arith::AddFOp::create(b, loc, arith::MulFOp::create(b, loc, x, y),
                                  z);
   };
-  return carry(b, loc, count, sums, [&](Value i, ValueRange args) {
-    SmallVector<Value> w = weights(i), result;
-    Value x = add(column, i);
-    for (int64_t p = 0; p < tile.pixels; ++p) {
-      Value at =
-          p ? add(x, arith::ConstantIndexOp::create(b, loc, p * tile.pixelStep))
-            : x;
-      Value element =
-          memref::LoadOp::create(b, loc, acts, ValueRange{n, row, at});
-      Value a = vector::BroadcastOp::create(b, loc, type, element);
-      for (size_t v = 0; v < w.size(); ++v)
-        result.push_back(fma(a, w[v], args[p * w.size() + v]));
-    }
-    return result;
-  });
+  return carry(
+      b, loc, elements.count, sums, [&](Value number, ValueRange args) {
+        Value i = elements.at(number);
+        SmallVector<Value> w = weights(i), result;
+        Value x = add(column, i);
+        for (int64_t p = 0; p < tile.pixels; ++p) {
+          Value at = p ? add(x, arith::ConstantIndexOp::create(
+                                    b, loc, p * tile.pixelStep))
+                       : x;
+          Value element =
+              memref::LoadOp::create(b, loc, acts, ValueRange{n, row, at});
+          Value a = vector::BroadcastOp::create(b, loc, type, element);
+          for (size_t v = 0; v < w.size(); ++v)
+            result.push_back(fma(a, w[v], args[p * w.size() + v]));
+        }
+        return result;
+      });
 }
 
-SmallVector<Value> emitFloatTile(OpBuilder &b, Location loc,
-                                 const LoopOptions &options,
-                                 const FloatTile &tile, Value acts, Value n,
-                                 Value row, Value column,
-                                 FloatWeightsAt weights) {
+SmallVector<Value>
+emitFloatTile(OpBuilder &b, Location loc, const LoopOptions &options,
+              const FloatTile &tile, Value acts, Value n, Value row,
+              Value column, FloatWeightsAt weights, const FloatElements *some) {
   VectorType type = getFloatRegister(b, options, tile);
   int64_t lanes = type.getNumElements(), vectors = tile.block / lanes;
   auto index = [&](int64_t value) -> Value {
@@ -135,8 +136,10 @@ SmallVector<Value> emitFloatTile(OpBuilder &b, Location loc,
         return carry(b, loc, index(runs), rows, [&](Value run, ValueRange in) {
           Value left = add(column, scale(run, tile.tapStepX));
           Value first = scale(run, length);
+          auto same = [](Value i) { return i; };
+          FloatElements all{index(length), same};
           return emitFloatTaps(
-              b, loc, options, tile, acts, n, y, left, index(length), in,
+              b, loc, options, tile, acts, n, y, left, some ? *some : all, in,
               [&](Value i) { return weights(ky, add(first, i)); });
         });
       });

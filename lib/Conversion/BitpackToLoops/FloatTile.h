@@ -47,22 +47,31 @@ int64_t getFloatPixels(const LoopOptions &options, int64_t block,
 using FloatWeightsAt = llvm::function_ref<llvm::SmallVector<mlir::Value>(
     mlir::Value, mlir::Value)>;
 
+/// The elements of a filter row that take part, in order: `count` of them, of
+/// which number i is at(i).
+struct FloatElements {
+  mlir::Value count;
+  llvm::function_ref<mlir::Value(mlir::Value)> at;
+};
+
 /// Emits the sums of a tile: a vector<block x f32> for each pixel.
 /// acts: memref<N x rows x elements-of-a-row x f32>, padded, channels
 /// innermost; the first tap of the first pixel is at [n, row, column].
+/// `some` is for dense tiles: without it all elements take part.
 llvm::SmallVector<mlir::Value>
 emitFloatTile(mlir::OpBuilder &builder, mlir::Location loc,
               const LoopOptions &options, const FloatTile &tile,
               mlir::Value acts, mlir::Value n, mlir::Value row,
-              mlir::Value column, FloatWeightsAt weights);
+              mlir::Value column, FloatWeightsAt weights,
+              const FloatElements *some = nullptr);
 
 /// A part of it: adds to `sums`, registers of each pixel after those of the
-/// pixel before, the products of `count` elements side by side in a row, the
-/// first at [n, row, column] for the first pixel. weights(i): of element i.
+/// pixel before, the products of elements of a row, of which those side by side
+/// begin at [n, row, column] for the first pixel. weights(i): of element i.
 llvm::SmallVector<mlir::Value> emitFloatTaps(
     mlir::OpBuilder &builder, mlir::Location loc, const LoopOptions &options,
     const FloatTile &tile, mlir::Value acts, mlir::Value n, mlir::Value row,
-    mlir::Value column, mlir::Value count, mlir::ValueRange sums,
+    mlir::Value column, const FloatElements &elements, mlir::ValueRange sums,
     llvm::function_ref<llvm::SmallVector<mlir::Value>(mlir::Value)> weights);
 
 /// A register of the sums of a tile.

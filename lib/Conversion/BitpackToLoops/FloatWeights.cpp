@@ -7,6 +7,7 @@
 //===----------------------------------------------------------------------===//
 #include "FloatWeights.h"
 #include "mlir/IR/Matchers.h"
+#include <cmath>
 
 using namespace mlir;
 using namespace hwgq;
@@ -58,6 +59,9 @@ void FloatWeights::packFloats(LoopBuilder &b, const ConvLoops &conv,
                   packed[place * size + lane] = values[at];
                 });
   memory = b.constant(ArrayRef<float>(packed));
+  normal = llvm::all_of(values, [](float w) {
+    return std::isfinite(w) && (w == 0 || std::abs(w) >= kNormal);
+  });
 }
 
 void FloatWeights::packCodes(LoopBuilder &b, const ConvLoops &conv,

@@ -18,6 +18,11 @@ public:
 
   int64_t block() const { return size; }
   int64_t blocksOfGroup() const { return blocks; }
+  /// Whether they are floats, finite, and each is 0 or of at least kNormal.
+  bool areNormal() const { return normal; }
+  /// A sum of products of two floats that are 0 or not below 2^-50, from +0 on,
+  /// is a multiple of 2^-146: it does not underflow, and is no -0.
+  static constexpr float kNormal = 0x1p-50f;
   /// The number of the tap c of (ky, kx) in a block, counted over all blocks.
   mlir::Value place(LoopBuilder &b, mlir::Value block, mlir::Value ky,
                     mlir::Value tap) const;
@@ -41,6 +46,7 @@ private:
 
   CodeType code; // null for floats
   int64_t size, blocks, kh, rowTaps;
+  bool normal = false;
   mlir::Value memory;
   Values tables; // [256][8] x f32 a plane; none where masks are registers
 };
