@@ -38,14 +38,6 @@ void AmxShape::chooseWindow(const ConvLoops &conv) {
   tile.depth = bytes / tile.steps;
 }
 
-/// The least divisor of `blocks` that is at least `splits`.
-static int64_t evenSplits(int64_t splits, int64_t blocks) {
-  splits = std::clamp<int64_t>(splits, 1, blocks);
-  while (blocks % splits)
-    ++splits;
-  return splits;
-}
-
 void AmxShape::chooseTasks(const ConvLoops &conv) {
   constexpr double kRate = 1200; // MAC/ns
   constexpr int64_t kTasks = 16, kChannels = 2 * AmxTile::kLanes;

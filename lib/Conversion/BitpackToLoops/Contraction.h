@@ -53,6 +53,7 @@ struct ConvLoops {
   int64_t rowLength(int64_t otherwise) const;
   /// Whether memory of the results is written by no tile; clearRow writes it.
   bool hasUnwritten() const;
+  bool hasPadding() const; // between what tiles write
   void clearRow(LoopBuilder &b, mlir::Value n, mlir::Value y) const;
   /// Lets every group of channels of an input in planes begin with a word of
   /// its own, in a copy where that is not so; channels between them are 0.
@@ -103,6 +104,9 @@ private:
   void balance(int64_t height, bool shared);
   void countTasks(LoopBuilder &b, const ConvLoops &conv);
 };
+
+/// The least divisor of `blocks` that is at least `splits`.
+int64_t evenSplits(int64_t splits, int64_t blocks);
 
 /// All tasks of a kernel: clears what nobody else writes, then body(task), then
 /// the rows of a pool behind it.

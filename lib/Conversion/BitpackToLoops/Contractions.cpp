@@ -224,6 +224,13 @@ void Tasking::countTasks(LoopBuilder &b, const ConvLoops &conv) {
       b.mul(out.batch, llvm::divideCeil(perImage, rows) * splits * conv.groups);
 }
 
+int64_t hwgq::evenSplits(int64_t splits, int64_t blocks) {
+  splits = std::clamp<int64_t>(splits, 1, blocks);
+  while (blocks % splits)
+    ++splits;
+  return splits;
+}
+
 int64_t Tasking::pixels(const ConvLoops &conv) const {
   return conv.op.isMatMul ? rows : rows * conv.output.width;
 }
@@ -231,6 +238,10 @@ int64_t Tasking::pixels(const ConvLoops &conv) const {
 bool ConvLoops::hasUnwritten() const {
   return group ? group->hasUnwritten()
                : output.packed() && (output.hasHalo() || output.hasPadding());
+}
+
+bool ConvLoops::hasPadding() const {
+  return group ? group->hasPadding() : output.packed() && output.hasPadding();
 }
 
 void ConvLoops::clearRow(LoopBuilder &b, Value n, Value y) const {
@@ -340,19 +351,26 @@ void hwgq::forEachTask(LoopBuilder &b, const ConvLoops &conv,
   int64_t parts = tasking.splits * conv.groups;
   bool clear = conv.hasUnwritten();
   auto clearRow = [&](Value n, Value y) { conv.clearRow(b, n, y); };
-  if (clear && parts > 1) { // tasks share rows
+  if (clear && parts > 1 && conv.hasPadding()) { // tasks share rows
     forEachRow(b, out, double(out.rowSize()) / 32, clearRow);
     clear = false;
   }
   // Whether a task makes whole rows of one image.
   bool pools = conv.pool && parts == 1 && out.height % tasking.rows == 0;
-  auto emit = [&](const Task &task) {
-    if (clear && conv.op.isMatMul)
+  auto clearRows = [&](const Task &task) {
+    if (conv.op.isMatMul)
       b.loop(task.x0, task.x1, 1, [&](Value x) { clearRow(x, b.index(0)); });
-    else if (clear)
+    else
       b.loop(task.row0, task.row1, 1, [&](Value row) {
         clearRow(b.div(row, out.height), b.rem(row, out.height));
       });
+  };
+  auto emit = [&](const Task &task) {
+    if (clear && parts > 1) // the tasks of the first channels
+      b.when(b.cmp(arith::CmpIPredicate::eq, task.block0, b.index(0)),
+             [&] { clearRows(task); });
+    else if (clear)
+      clearRows(task);
     body(task);
     if (pools)
       poolTask(b, conv, task, tasking.rows);

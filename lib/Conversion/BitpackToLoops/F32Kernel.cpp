@@ -263,8 +263,7 @@ private:
     double whole = cost() * double(lines) + conv.weightTime();
     int64_t worth = int64_t(whole / kTaskTime) / conv.groups;
     int64_t splits = std::min(kTasks, worth) / rowTasks;
-    return Tasking(b, conv, blocks, rows,
-                   std::clamp<int64_t>(splits, 1, blocks));
+    return Tasking(b, conv, blocks, rows, evenSplits(splits, blocks));
   }
 
   //===--------------------------------------------------------------------===//

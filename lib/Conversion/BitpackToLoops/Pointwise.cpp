@@ -166,6 +166,12 @@ bool Pointwise::hasUnwritten() const {
   });
 }
 
+bool Pointwise::hasPadding() const {
+  return llvm::any_of(stored, [](auto &entry) {
+    return entry.second.packed() && entry.second.hasPadding();
+  });
+}
+
 void Pointwise::clearRow(LoopBuilder &b, Value n, Value y) const {
   for (Value value : body.getTerminator()->getOperands()) {
     const Image &image = stored.find(value)->second;

@@ -55,6 +55,8 @@ public:
   /// Whether a result has memory that emit() does not write; clearRow() writes
   /// that of row y, and has to come first.
   bool hasUnwritten() const;
+  /// Whether some of it lies between what emit() writes.
+  bool hasPadding() const;
   void clearRow(LoopBuilder &b, mlir::Value n, mlir::Value y) const;
 
   /// Computes and stores the results at `site`; `root` is the result of the
