@@ -202,6 +202,42 @@ def test_joined_tasks(tmp_path, target):
         programs.assert_same_bits(actual, program.expected, f"{threads} threads")
 
 
+@pytest.mark.parametrize("a", ["u1", "b1", "u2", "s2", "u2, -3, 2"])
+@pytest.mark.parametrize("share", [0, 0.6, 1])
+def test_sparse_popcount(tmp_path, a, share):
+    """One output position that reads many weights of one bit: a share of the inputs has the code 0, the others any."""
+    program = Program(1320)
+    same = Window((3, 3), pads=(1, 1, 1, 1))
+    for size, c, k, window, out in [(None, 4100, 520, None, None), (None, 1030, 2100, None, "u2"),
+                                    ((3, 3), 130, 1800, Window((3, 3)), "b1"), ((1, 1), 1100, 2050, same, None)]:
+        name, x = program.input((1, *(size or ()), c))
+        least = x.min()
+        x[program.rng.random(x.shape) < share] = least
+        codes = program.quantize(name, x, a)
+        if window:
+            y = conv_of(program, codes, k, a, "b1", window)
+        else:
+            weights = program.weights((k, c), "b1")
+            acc = codes[1] @ weights[1].T
+            y = program.contraction(codes, weights, acc, (program.code(a), program.code("b1")), "i32")
+        if out:
+            program.output(*program.threshold(*y, out), program.code(out))
+        else:
+            program.output(*y, "i32")
+    source = tmp_path / "net.mlir"
+    source.write_text(program.text().replace("<?x", "<1x"))
+    programs.run("hwgq-compile", source, "-o", tmp_path / "loops.mlir", "--to=loops", "--kernel=popcount")
+    assert (tmp_path / "loops.mlir").read_text().count("math.cttz") == 4, "which lists the inputs of a code"
+    inputs = {name[1:]: values for name, _, values in program.inputs}
+    targets = ["host", "x86-64-v2", "x86-64-v3", "x86-64-v4", "aarch64"]
+    for target in filter(can_run, targets if programs.EXHAUSTIVE or (a, share) == ("u2", 0.6) else targets[:1]):
+        module = tmp_path / f"{target}.so"
+        programs.run("hwgq-compile", source, "-o", module, f"--target={target}", "--kernel=popcount")
+        for threads in (1, 3):
+            actual = programs.run_module(module, inputs, tmp_path / f"{target}{threads}", f"--threads={threads}", target=target)
+            programs.assert_same_bits(actual, program.expected, f"{target}, {threads} threads")
+
+
 # The instruction that computes, how many an inner loop has, and the most that there may be in all.
 LOOPS = [("aarch64", "popcount", "cnt", 8, 34), ("aarch64+sve", "popcount", "cnt", 16, 70),
          ("aarch64+dotprod", "dot8", "sdot", 24, 48), ("aarch64+i8mm", "dot8", "usmmla", 24, 45)]

@@ -130,6 +130,12 @@ using KernelEmitter = mlir::FailureOr<mlir::Value> (*)(LoopBuilder &,
 mlir::FailureOr<mlir::Value> emitGenericKernel(LoopBuilder &b, ConvLoops &conv);
 mlir::FailureOr<mlir::Value> emitPopcountKernel(LoopBuilder &b,
                                                 ConvLoops &conv);
+/// The popcount kernel where weights are read once and from far, by a row of
+/// bits for each input; for one output position, codes of at most two bits and
+/// weights of one.
+bool fitsSparsePopcount(const ConvLoops &conv);
+mlir::FailureOr<mlir::Value> emitSparsePopcount(LoopBuilder &b,
+                                                ConvLoops &conv);
 mlir::FailureOr<mlir::Value> emitAmxKernel(LoopBuilder &b, ConvLoops &conv);
 mlir::FailureOr<mlir::Value> emitLookupKernel(LoopBuilder &b, ConvLoops &conv);
 mlir::FailureOr<mlir::Value> emitDot8Kernel(LoopBuilder &b, ConvLoops &conv);

@@ -158,5 +158,6 @@ private:
 } // namespace
 
 FailureOr<Value> hwgq::emitPopcountKernel(LoopBuilder &b, ConvLoops &conv) {
-  return PopcountKernel(b, conv).emit();
+  return fitsSparsePopcount(conv) ? emitSparsePopcount(b, conv)
+                                  : PopcountKernel(b, conv).emit();
 }
