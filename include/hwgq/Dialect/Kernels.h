@@ -17,6 +17,12 @@ namespace hwgq::bitpack {
 /// Bytes that a task may take for the part of a tensor that it makes itself.
 constexpr int64_t kTaskBytes = 96 << 10;
 
+/// The largest of the fewest, about equal parts of `whole` that are at most
+/// `most`.
+inline int64_t getEqualPart(int64_t whole, int64_t most) {
+  return llvm::divideCeil(whole, llvm::divideCeil(whole, most));
+}
+
 /// What kernels need to know of a bitpack.conv2d, bitpack.matmul or
 /// bitpack.product; a matmul is a convolution with a 1x1 filter on one row of M
 /// pixels.

@@ -1,6 +1,7 @@
 //===- Dot8Tile.cpp - register tiles of products of bytes -----------------===//
 #include "Dot8Tile.h"
 #include "hwgq/Conversion/TargetIntrinsics.h"
+#include "hwgq/Dialect/Kernels.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 
 using namespace mlir;
@@ -20,7 +21,7 @@ static Dot8Target getNeonTarget(const LoopOptions &options, int64_t maxCode,
 }
 
 int64_t Dot8Target::equalPixels(int64_t row, int64_t most) const {
-  int64_t equal = llvm::divideCeil(row, llvm::divideCeil(row, most));
+  int64_t equal = bitpack::getEqualPart(row, most);
   return equal > 1 ? llvm::alignTo(equal, pixelsTogether()) : equal;
 }
 

@@ -220,7 +220,7 @@ private:
     many.emplace(makeTile(channels, width));
     run = many->shape.dense() ? conv.kw * conv.groupIn : conv.groupIn;
     int64_t fit = std::max<int64_t>(1, kWeights / (4 * channels));
-    taps = llvm::divideCeil(run, llvm::divideCeil(run, fit));
+    taps = bitpack::getEqualPart(run, fit);
   }
 
   Tile makeTile(int64_t channels, int64_t width) {
@@ -235,7 +235,7 @@ private:
     shape.tapStepY = conv.dilationY;
     int64_t pixels = getFloatPixels(b.options, channels, width);
     // Equal tiles leave no narrow rest.
-    shape.pixels = llvm::divideCeil(width, llvm::divideCeil(width, pixels));
+    shape.pixels = bitpack::getEqualPart(width, pixels);
     return {shape, std::nullopt};
   }
 

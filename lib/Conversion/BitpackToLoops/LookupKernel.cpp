@@ -112,8 +112,7 @@ private:
   /// last one, but in groups.
   void shareTables() {
     int64_t most = target.mostShared();
-    tile.shared =
-        llvm::divideCeil(blocksOfGroup, llvm::divideCeil(blocksOfGroup, most));
+    tile.shared = bitpack::getEqualPart(blocksOfGroup, most);
     while (conv.groups > 1 && blocksOfGroup % tile.shared)
       --tile.shared;
     blocksOfGroup = llvm::alignTo(blocksOfGroup, tile.shared);
@@ -142,7 +141,7 @@ private:
       strip += pixels;
     strip = std::min(strip, width);
     if (tile.paired) {
-      strip = llvm::divideCeil(width, llvm::divideCeil(width, strip));
+      strip = bitpack::getEqualPart(width, strip);
       pixels = getLookupPixels(target, strip);
     }
     tile.columns = columnsOf(strip);

@@ -1,6 +1,7 @@
 //===- LookupTables.cpp - tables of partial sums --------------------------===//
 #include "LookupTile.h"
 #include "hwgq/Conversion/TargetIntrinsics.h"
+#include "hwgq/Dialect/Kernels.h"
 #include <numeric>
 
 using namespace mlir;
@@ -23,8 +24,7 @@ int64_t hwgq::getLookupPixels(const LookupTarget &target, int64_t width,
   constexpr int64_t mostAlone = 10;
   int64_t most = shared ? std::min(target.accumulators / shared, mostAlone)
                         : target.accumulators / 3;
-  // The fewest tiles, then the most even ones.
-  return llvm::divideCeil(width, llvm::divideCeil(width, most));
+  return bitpack::getEqualPart(width, most);
 }
 
 bool hwgq::canPair(const LookupTarget &target, const LookupTile &tile) {

@@ -1,6 +1,7 @@
 //===- LookupTile.cpp - the inner loops of lookup kernels -----------------===//
 #include "LookupTile.h"
 #include "hwgq/Conversion/TargetIntrinsics.h"
+#include "hwgq/Dialect/Kernels.h"
 #include <map>
 #include <numeric>
 
@@ -29,8 +30,7 @@ public:
       chunk = unrolls ? std::min(tile.run, maxUnrolled) : tile.run;
       byteLookups = std::max(byteLookups, chunk * tile.kw);
     }
-    chunk = std::min(chunk, count);
-    chunk = llvm::divideCeil(count, llvm::divideCeil(count, chunk));
+    chunk = bitpack::getEqualPart(count, chunk);
   }
 
   void emit() {

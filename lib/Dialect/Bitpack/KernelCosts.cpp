@@ -182,7 +182,7 @@ static double lookupInRegistersCost(const Contraction &c,
   bool neon = target.has("neon"), wide = hasWideTables(target);
   int64_t most = neon || target.vectorBytes == 64 ? 4 : 2;
   int64_t blocks = llvm::divideCeil(c.groupOutChannels(), target.vectorBytes);
-  int64_t shared = llvm::divideCeil(blocks, llvm::divideCeil(blocks, most));
+  int64_t shared = getEqualPart(blocks, most);
   constexpr double kWide[] = {380, 560, 640, 700};
   double rate = neon   ? 150
                 : wide ? kWide[shared - 1]
@@ -199,13 +199,13 @@ static double lookupInRegistersCost(const Contraction &c,
 static double lookupInMemoryCost(const Contraction &c,
                                  const KernelTarget &target) {
   bool wide = hasWideTables(target);
-  double rate = wide                 ? 790
+  double rate = wide                 ? 840
                 : target.has("neon") ? 150
                                      : byWidth(target, 540, 420, 225);
   double tables = inputPixels(c) * double(c.groups * tablesOfPixel(c, target));
   int64_t positions = c.positions(), tableBits = c.inputCode().getBits();
   if (looksUpPairs(c)) {
-    rate = wide                 ? 1050
+    rate = wide                 ? 1150
            : target.has("neon") ? onArm(target, 300, 255)
                                 : byWidth(target, 760, 570, 295);
     int64_t width = c.resultType().getDimSize(2);
