@@ -279,7 +279,10 @@ class Judge:
             one, two = (self.note(milliseconds(turns[n])) for n in (1, 2))
             if one["disturbed"] or two["disturbed"]:  # a ratio of unequal machines
                 raise Unavailable("both processors were never undisturbed at once")
-            self.add(text, one["ms"] / two["ms"], 1.8)
+            ratio = one["ms"] / two["ms"]
+            if ratio > 2.1:  # two caches may gain a little more than 2
+                raise Unavailable(f"{ratio:.3g}x is of unequal machines")
+            self.add(text, ratio, 1.8)
         except Unavailable as error:
             self.add(text, None, 1.8, reason=str(error))
 
